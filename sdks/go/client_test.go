@@ -456,7 +456,7 @@ func TestValuesOfOtherTypesAreKept(t *testing.T) {
 	if err != nil || job.Name != "Ω" || job.Status != devora.StatusCompleted || job.Output.Status != "success" {
 		t.Fatal(job, err)
 	}
-	if string(job.Extra["progress"]) != "33.5" || string(job.Extra["created_at"]) != `"soon"` || string(job.Output.Extra["output"]) != "7" || job.Progress != 0 {
+	if string(job.Extra["progress"]) != "33.5" || string(job.Extra["created_at"]) != `"soon"` || string(job.Output.Extra["output"]) != "7" || job.Progress != nil {
 		t.Errorf("%+v", job)
 	}
 	written, err := json.Marshal(job)

@@ -13,7 +13,7 @@ type Event struct {
 	JobID       string         `json:"job_id"`
 	Status      JobStatus      `json:"status"`
 	State       string         `json:"state"`
-	Progress    int            `json:"progress"` // percent
+	Progress    *int           `json:"progress"` // percent; nil while not all calls are known
 	CurrentStep *string        `json:"current_step"`
 	Message     string         `json:"message"`
 	Timestamp   time.Time      `json:"timestamp"`

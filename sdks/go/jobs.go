@@ -205,32 +205,36 @@ func (s JobStatus) Ended() bool {
 
 // Job is a job in full.
 type Job struct {
-	ID          string            `json:"job_id"`
-	Type        string            `json:"type"` // "agent" or "workflow"
-	Name        string            `json:"name"`
-	AgentID     string            `json:"agent_id"`    // of an agent's job
-	WorkflowID  string            `json:"workflow_id"` // of a workflow's job
-	Status      JobStatus         `json:"status"`
-	State       string            `json:"state"` // exact state: PENDING, RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED, TIMEOUT
-	Reason      *Reason           `json:"reason"`
-	Progress    int               `json:"progress"` // percent
-	Input       map[string]any    `json:"input"`
-	Config      map[string]any    `json:"config"`
-	Labels      map[string]string `json:"labels"`
-	Output      *Output           `json:"output"`
-	Error       *JobError         `json:"error"`
-	Metrics     JobMetrics        `json:"metrics"`
-	Steps       []Step            `json:"steps"`
-	RetryOf     *string           `json:"retry_of"`
-	RetriedBy   []string          `json:"retried_by"` // nil while the index does not answer
-	Children    []string          `json:"children"`   // jobs that this job started
-	WebhookURL  *string           `json:"webhook_url"`
-	CreatedAt   time.Time         `json:"created_at"`
-	StartedAt   *time.Time        `json:"started_at"`
-	CompletedAt *time.Time        `json:"completed_at"`
-	CancelledAt *time.Time        `json:"cancelled_at"`
-	RunPage     string            `json:"run_page"`
-	Links       Links             `json:"links"`
+	ID           string            `json:"job_id"`
+	Type         string            `json:"type"` // "agent" or "workflow"
+	Name         string            `json:"name"`
+	AgentID      string            `json:"agent_id"`    // of an agent's job
+	WorkflowID   string            `json:"workflow_id"` // of a workflow's job
+	Status       JobStatus         `json:"status"`
+	State        string            `json:"state"` // exact state: PENDING, RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED, TIMEOUT
+	Reason       *Reason           `json:"reason"`
+	Progress     *int              `json:"progress"` // percent; nil while not all calls are known
+	CallsDone    int               `json:"calls_done"`
+	CallsRunning int               `json:"calls_running"`
+	CallsKnown   int               `json:"calls_known"`
+	Input        map[string]any    `json:"input"`
+	Config       map[string]any    `json:"config"`
+	Labels       map[string]string `json:"labels"`
+	Output       *Output           `json:"output"`
+	Error        *JobError         `json:"error"`
+	Metrics      JobMetrics        `json:"metrics"`
+	Steps        []Step            `json:"steps"`
+	RetryOf      *string           `json:"retry_of"`
+	RetriedBy    []string          `json:"retried_by"` // nil while the index does not answer
+	Children     []string          `json:"children"`   // jobs that this job started
+	Questions    []Question        `json:"questions"`
+	WebhookURL   *string           `json:"webhook_url"`
+	CreatedAt    time.Time         `json:"created_at"`
+	StartedAt    *time.Time        `json:"started_at"`
+	CompletedAt  *time.Time        `json:"completed_at"`
+	CancelledAt  *time.Time        `json:"cancelled_at"`
+	RunPage      string            `json:"run_page"`
+	Links        Links             `json:"links"`
 
 	RequestID string `json:"-"`
 	Extra     Extra  `json:"-"`
@@ -335,6 +339,11 @@ type Reason struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 	LastError     *JobError  `json:"last_error"`
 
+	// Of a job that waits for a person: the question, the schema of the answer's values, and the end of the wait.
+	Question    string         `json:"question"`
+	InputSchema map[string]any `json:"input_schema"`
+	Deadline    *time.Time     `json:"deadline"`
+
 	Extra Extra `json:"-"`
 }
 
@@ -357,6 +366,8 @@ type Step struct {
 	Turns      int        `json:"turns"` // requests of an agent with tools
 	MaxTurns   *int       `json:"max_turns"`
 	ToolCalls  []ToolCall `json:"tool_calls"`
+	Key        string     `json:"key"` // item and round, such as "2/alpha"
+	Why        *string    `json:"why"` // of a skipped call
 
 	Extra Extra `json:"-"`
 }
@@ -425,7 +436,7 @@ type JobSummary struct {
 	WorkflowID  string       `json:"workflow_id"`
 	Status      JobStatus    `json:"status"`
 	State       string       `json:"state"`
-	Progress    int          `json:"progress"`
+	Progress    *int         `json:"progress"` // percent; nil while not all calls are known
 	Reason      *SeenReason  `json:"reason"`
 	Error       *ListedError `json:"error"`
 	RetryOf     *string      `json:"retry_of"`

@@ -149,7 +149,7 @@ func TestTheHandleOfAJob(t *testing.T) {
 		t.Error(seen.body[1])
 	}
 	now, err := job.Get(ctx)
-	if err != nil || now.Progress != 40 {
+	if err != nil || now.Progress == nil || *now.Progress != 40 {
 		t.Error(now, err)
 	}
 	if _, err := job.Result(ctx); !errors.Is(err, devora.ErrConflict) || !strings.Contains(err.Error(), "running") {

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from orchestrator.domain.webhooks import SUBSCRIBABLE
 from orchestrator.testing import eventually
 from tests.ledger import ledger
 from tests.page_commands import ROOT, blocks
@@ -121,6 +122,9 @@ async def test_exit_codes(devora: Devora) -> None:
         (("workflows", "run", "t_broken", "--watch"), 1, "failed: "),
         (("agents", "execute", "t_echo", "--input", "{broken"), 2, "--input is not JSON"),
         (("agents", "execute", "t_echo", "--input", "absent.json"), 2, "absent.json"),
+        (("agents", "execute", "t_echo", "--input", "[1]"), 2, "--input must be a JSON object"),
+        (("agents", "list", "--timeout", "-1"), 2, "is not a number above 0"),
+        (("agents", "execute", "t_echo", "--label", "team"), 2, "expected NAME:VALUE"),
         (("agents", "execute", "t_echo", "--input", "-"), 2, "standard input is not JSON"),
         (("agents", "execute", "nobody"), 2, "nobody"),
         (("agents", "execute", "product_manager"), 2, "Missing required field: task_type"),
@@ -130,7 +134,11 @@ async def test_exit_codes(devora: Devora) -> None:
         (("jobs", "list", "--limit", "many"), 2, "not a number"),
         (("config", "set", "apikey", "x"), 2, "expected api-key or base-url"),
         (("completion", "tcsh"), 2, "expected bash, zsh, fish"),
-        (("webhooks", "listen", "--forward-to", "1", "--events", "job.lost"), 2, "job.lost"),
+        (
+            ("webhooks", "listen", "--forward-to", "1", "--events", "job.lost"),
+            2,
+            f"expected {','.join(SUBSCRIBABLE)}\n",
+        ),
         (("nonsense",), 2, "unknown command"),
         (("agents", "list", "--base-url", "http://127.0.0.1:9"), 3, "no answer from http://127.0.0.1:9"),
         (("agents", "list", "--base-url", "nowhere"), 2, "invalid base URL"),

@@ -373,6 +373,11 @@ MODELS = {
     "AgentAverages": "Averages",
     "AgentCall": "AgentCall",
     "ToolCall": "ToolCall",
+    "Answer": "Answer",
+    "AnswerRequest": "AnswerRequest",
+    "AnswerResult": "AnswerResult",
+    "Question": "Question",
+    "QuestionList": "QuestionList",
     "Check": "Check",
     "Deliverable": "Deliverable",
     "Output": "Output",
@@ -453,6 +458,7 @@ MODELS = {
 WITHOUT = {"AuditList", "DeliveryList", "JobList", "KeyList", "ScheduleList", "UserList", "WebhookList", "Error"} | {
     "CancelRequest",
     "ControlRequest",
+    "SignalRequest",
     "DecisionRequest",
     "RetryRequest",
 }

@@ -8,10 +8,10 @@ export function readStandardInput(): string {
 }
 
 /** The object of `--input`: inline JSON, the path of a JSON file, or `-` for standard input. */
-export function readInput(value: string): Record<string, unknown> {
-  const inline = value.trimStart().startsWith("{");
-  const text = inline ? value : value === "-" ? readStandardInput() : readFile(value);
-  const source = inline ? "--input" : value === "-" ? "standard input" : value;
+export function readInput(value: string, option = "--input"): Record<string, unknown> {
+  const inline = /^\s*[{["]/.test(value);
+  const text = inline ? value : value === "-" ? readStandardInput() : readFile(value, option);
+  const source = inline ? option : value === "-" ? "standard input" : value;
   let parsed: unknown;
   try {
     parsed = JSON.parse(text.replace(/^\ufeff/, ""));
@@ -22,10 +22,10 @@ export function readInput(value: string): Record<string, unknown> {
   return parsed as Record<string, unknown>;
 }
 
-function readFile(path: string): string {
+function readFile(path: string, option: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new UsageError(`--input ${path}: ${(error as Error).message}; give a file, inline JSON like '{"topic": "x"}', or - for standard input`);
+    throw new UsageError(`${option} ${path}: ${(error as Error).message}; give a file, inline JSON like '{"topic": "x"}', or - for standard input`);
   }
 }

@@ -17,8 +17,12 @@ export interface StartOptions {
   temperature?: number;
   maxTokens?: number;
   webhookUrl?: string;
-  label: string[];
+  label?: string[];
   idempotencyKey?: string;
+}
+
+export function added(text: string, before: string[] = []): string[] {
+  return [...before, text];
 }
 
 /** The options that starting an agent and starting a workflow have in common. */
@@ -32,7 +36,7 @@ export function withStartOptions(command: Command): Command {
     .option("--temperature <number>", "0 to 2", numberOf)
     .option("--max-tokens <number>", "the most tokens of one answer", numberOf)
     .option("--webhook-url <url>", "notified when the job ends")
-    .option("--label <name:value>", "your own note on the job; may be repeated", (text: string, before: string[]) => [...before, text], [])
+    .option("--label <name:value>", "your own note on the job; may be repeated", added)
     .option("--idempotency-key <key>", "the same key and input start one job, however often the command runs");
 }
 
@@ -70,7 +74,7 @@ export async function startJob(session: Session, options: StartOptions, start: S
   printResult(session, result, options.output);
 }
 
-function labelsOf(texts: string[]): Record<string, string> {
+function labelsOf(texts: string[] = []): Record<string, string> {
   return Object.fromEntries(
     texts.map((text) => {
       const colon = text.indexOf(":");
@@ -124,7 +128,7 @@ function writeOutput(path: string, result: Result): void {
 
 export async function listJobs(
   session: Session,
-  options: { status?: string; since?: string; agent?: string; workflow?: string; label: string[]; needsAttention?: boolean; limit: number },
+  options: { status?: string; since?: string; agent?: string; workflow?: string; label?: string[]; needsAttention?: boolean; limit: number },
 ): Promise<void> {
   const query = {
     limit: Math.min(options.limit, 100),
@@ -132,7 +136,7 @@ export async function listJobs(
     ...(options.since === undefined ? {} : { since: options.since }),
     ...(options.agent === undefined ? {} : { agentId: options.agent }),
     ...(options.workflow === undefined ? {} : { workflowId: options.workflow }),
-    label: options.label,
+    label: options.label ?? [],
     ...(options.needsAttention ? { needsAttention: true } : {}),
   };
   const jobs = [];
@@ -140,8 +144,12 @@ export async function listJobs(
     if (jobs.push(job) >= options.limit) break;
   }
   if (session.json) return printJson(jobs.map(wireOf));
-  const rows = jobs.map((job) => [job.jobId, job.agentId ?? job.workflowId, job.status, `${job.progress}%`, job.reason?.code, job.createdAt]);
+  const rows = jobs.map((job) => [job.jobId, job.agentId ?? job.workflowId, job.status, percentOf(job), job.reason?.code, job.createdAt]);
   print(table(["JOB", "RUNS", "STATUS", "PROGRESS", "REASON", "CREATED"], rows));
+}
+
+function percentOf(job: { progress: number | null }): string | null {
+  return job.progress === null ? null : `${job.progress}%`;
 }
 
 export async function showJob(session: Session, jobId: string): Promise<void> {
@@ -154,8 +162,10 @@ function described(job: JobDetail): string {
   const facts: [string, string | number | null | undefined][] = [
     ["job", job.jobId],
     [job.agentId === undefined ? "workflow" : "agent", job.agentId ?? job.workflowId],
-    ["state", `${job.state} (${job.status}), ${job.progress}%`],
+    ["state", `${job.state} (${job.status}), ${percentOf(job) ?? `${job.callsDone} of ${job.callsKnown} known calls`}`],
     ["reason", job.reason && `${job.reason.code}: ${job.reason.message}`],
+    ...job.questions.filter((each) => each.status === "open").map((each): [string, string] => ["question", `${each.id}: ${each.message}`]),
+    ["children", job.children.join(" ") || null],
     ["error", job.error && `${job.error.type}: ${job.error.message}`],
     ["created", job.createdAt],
     ["ended", job.completedAt ?? job.cancelledAt],
@@ -165,6 +175,13 @@ function described(job: JobDetail): string {
   const lines = facts.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name.padEnd(9)}${plain(String(value))}`);
   const steps = job.steps.map((call) => [call.step, call.agent, call.status, call.attempts.length, call.tokens, call.error?.message]);
   return [...lines, "", table(["STEP", "AGENT", "STATUS", "ATTEMPTS", "TOKENS", "ERROR"], steps)].join("\n");
+}
+
+export async function listQuestions(session: Session, jobId: string): Promise<void> {
+  const list = await session.client().jobs.questions(jobId, session.call);
+  if (session.json) return printJson(wireOf(list));
+  const rows = list.questions.map((each) => [each.id, each.kind, each.status, each.deadline, each.message, JSON.stringify(each.inputSchema)]);
+  print(table(["QUESTION", "KIND", "STATUS", "DEADLINE", "MESSAGE", "FORM"], rows));
 }
 
 export async function printOutput(session: Session, jobId: string, file: string | undefined): Promise<void> {
@@ -192,6 +209,12 @@ export async function controlJobs(session: Session, jobIds: string[], done: stri
   return code;
 }
 
+
+export function positive(text: string): number {
+  const value = numberOf(text);
+  if (value <= 0) throw new UsageError(`${JSON.stringify(text)} is not a number above 0`);
+  return value;
+}
 
 export function numberOf(text: string): number {
   const value = Number(text);

@@ -5,8 +5,8 @@ import { Command, Option } from "commander";
 import { candidates, completionScript, SHELLS } from "./completion.js";
 import { configPath, readConfig, settingOf, SETTINGS, shown, writeConfig } from "./config.js";
 import { EXIT, explained, UsageError } from "./errors.js";
-import { readStandardInput } from "./input.js";
-import { controlJobs, listJobs, numberOf, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
+import { readInput, readStandardInput } from "./input.js";
+import { added, controlJobs, listJobs, listQuestions, numberOf, positive, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
 import { listen } from "./listen.js";
 import { note, print, printJson, table } from "./output.js";
 import { addSchedules } from "./schedules.js";
@@ -21,7 +21,7 @@ const program = new Command("devora")
   .addOption(new Option("--api-key <key>", "instead of DEVORA_API_KEY; - reads it from standard input"))
   .addOption(new Option("--base-url <url>", "instead of DEVORA_BASE_URL"))
   .option("--json", "print JSON, under the names of the API")
-  .option("--timeout <seconds>", "how long one request may take", numberOf)
+  .option("--timeout <seconds>", "how long one request may take", positive)
   .showHelpAfterError("(--help shows what there is)")
   .exitOverride()
   .hook("preAction", () => {
@@ -114,7 +114,7 @@ jobs
   .option("--since <time>", "created at or after this time, such as 2026-11-26T08:00:00Z")
   .option("--agent <agent_id>")
   .option("--workflow <workflow_id>")
-  .option("--label <name:value>", "only jobs with this label; may be repeated", (text: string, before: string[]) => [...before, text], [])
+  .option("--label <name:value>", "only jobs with this label; may be repeated", added)
   .option("--needs-attention", "only jobs that a person has to look at")
   .option("--limit <number>", "how many", numberOf, 20)
   .action((options: Parameters<typeof listJobs>[1]) => listJobs(session, options));
@@ -159,6 +159,28 @@ for (const [name, done] of [["pause", "paused"], ["resume", "resumed"]] as const
     });
 }
 jobs
+  .command("questions <job_id>")
+  .description("the questions of a job to people, with the form of each answer")
+  .action((jobId: string) => listQuestions(session, jobId));
+jobs
+  .command("answer <job_id>")
+  .description("answer a question of a job")
+  .requiredOption("--step <question>", "the id of the question, or its step if only one is open")
+  .option("--values <json|file|->", "the answer: inline JSON, the path of a JSON file, or - for standard input", "{}")
+  .option("--note <text>", "for the record", "")
+  .action(async (jobId: string, { step, values, note: text }: { step: string; values: string; note: string }) => {
+    const answer = { step, values: readInput(values, "--values"), note: text };
+    exitCode = await controlJobs(session, [jobId], "answered", (job) => job.answer(answer, session.call));
+  });
+jobs
+  .command("signal <job_id> <name>")
+  .description("send a signal that the job's workflow declares")
+  .option("--input <json|file|->", "the input of the signal, a JSON object")
+  .action(async (jobId: string, name: string, { input }: { input?: string }) => {
+    const value = input === undefined ? undefined : readInput(input);
+    exitCode = await controlJobs(session, [jobId], "signalled", (job) => job.signal(name, value, session.call));
+  });
+jobs
   .command("retry <job_id>")
   .description("start a job that finishes one that failed; prints its id")
   .action(async (jobId: string) => {
@@ -201,7 +223,11 @@ process.on("SIGINT", () => {
   process.exit(EXIT.interrupted);
 });
 // A reader such as `head` that has enough is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.unreachable));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(EXIT.done);
+  note(`devora: cannot write standard output: ${error.message}`);
+  process.exit(EXIT.usage);
+});
 
 try {
   // Asked by the completion scripts: what is being typed must not be parsed.

@@ -30,10 +30,11 @@ export function table(headings: string[], rows: (string | number | null | undefi
 export class ProgressBar {
   readonly #live = process.stderr.isTTY === true;
   #drawn = false;
+  #percent = 0;
 
   update(event: JobEvent): void {
     if (event.id === undefined) return;
-    const percent = event.progress ?? 0;
+    const percent = (this.#percent = event.progress ?? this.#percent);
     const line = [String(event.name), event.currentStep ?? "", event.message ?? ""].filter(Boolean).map(plain).join("  ");
     if (!this.#live) {
       process.stderr.write(`${String(percent).padStart(3)}%  ${line}\n`);

@@ -62,6 +62,7 @@ type arguments struct {
 	Deltas         bool                   `json:"deltas"`
 	NeedsAttention bool                   `json:"needs_attention"`
 	Reason         string                 `json:"reason"`
+	Values         map[string]any         `json:"values"`
 	Note           string                 `json:"note"`
 	Step           string                 `json:"step"`
 	Period         string                 `json:"period"`
@@ -280,6 +281,12 @@ func perform(ctx context.Context, client *devora.Client, call string, a argument
 		return client.Jobs.Approve(ctx, a.JobID, decision, options...)
 	case "jobs.reject":
 		return client.Jobs.Reject(ctx, a.JobID, decision, options...)
+	case "jobs.questions":
+		return client.Jobs.Questions(ctx, a.JobID, options...)
+	case "jobs.answer":
+		return client.Jobs.Answer(ctx, a.JobID, devora.AnswerRequest{Step: a.Step, Values: a.Values, Note: a.Note}, options...)
+	case "jobs.signal":
+		return client.Jobs.Signal(ctx, a.JobID, a.Name, a.Input, options...)
 	case "jobs.retry":
 		return client.Jobs.Retry(ctx, a.JobID, options...)
 	case "metrics.get":

@@ -1,5 +1,5 @@
 /** Objects whose keys belong to callers and authors: nothing in them is renamed. */
-const OPAQUE = new Set(["input", "metadata", "data", "details", "labels", "input_schema", "output_schema"]);
+const OPAQUE = new Set(["input", "metadata", "data", "details", "labels", "values", "input_schema", "output_schema"]);
 /** Objects whose keys are ids; what is under each id is renamed. */
 const KEYED_BY_ID = new Set(["by_agent", "by_workflow"]);
 /** Fields of requests whose own fields are renamed, too. */
@@ -45,7 +45,7 @@ function renamed(value: unknown, depth = 0): unknown {
   // Entries and no assignments, so that a field `__proto__` is a field like any other.
   return Object.fromEntries(
     Object.entries(value).map(([name, field]) => {
-      if (OPAQUE.has(name) && !Array.isArray(field)) return [camelName(name), field];
+      if (OPAQUE.has(name) && (name === "details" || !Array.isArray(field))) return [camelName(name), field];
       if (KEYED_BY_ID.has(name) && isObject(field)) return [camelName(name), mapValues(field, (each) => renamed(each, depth + 2))];
       return [camelName(name), renamed(field, depth + 1)];
     }),

@@ -49,6 +49,11 @@ export class DevoraError extends Error {
     this.retryAfter = fields.retryAfter;
     this.shouldRetry = fields.shouldRetry;
     Object.defineProperty(this, KINDS, { value: kindsOf(own) });
+    // What a console shows of an error: its message and the fields that say something.
+    for (const name of Object.keys(this) as (keyof this)[]) {
+      const silent = this[name] === undefined || name === "body" || (name === "details" && Object.keys(this.details).length === 0);
+      if (silent) Object.defineProperty(this, name, { enumerable: false });
+    }
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {

@@ -3,6 +3,8 @@ import { APITimeoutError, DevoraError, JobCancelled, JobFailed, namingJob } from
 import { eventsOf, hasEnded, jobPath, socketEventsOf, type StreamOptions } from "./events.js";
 import type {
   AgentAccepted,
+  AnswerRequest,
+  AnswerResult,
   Cancelled,
   Controlled,
   EventPage,
@@ -11,12 +13,13 @@ import type {
   JobEvent,
   Output,
   Progress,
+  QuestionList,
   Result,
   WorkflowAccepted,
 } from "./models.js";
 import { APIPromise } from "./promise.js";
 import { clock, isAway, isRetried, pauseOf, sleep } from "./retries.js";
-import type { CallOptions, Transport } from "./transport.js";
+import { segment, type CallOptions, type Transport } from "./transport.js";
 
 export interface WaitOptions {
   /** Milliseconds after which `APITimeoutError` is thrown; the job goes on. Default: no limit. */
@@ -127,6 +130,21 @@ export class Job {
     return this.#control<Controlled>("reject", decision, options);
   }
 
+  /** The questions of the job to people, oldest first. */
+  questions(options?: CallOptions): APIPromise<QuestionList> {
+    return this.#transport.call<QuestionList>({ method: "GET", path: `${jobPath(this.id)}/questions`, options });
+  }
+
+  /** Answers a question. The same answer again changes nothing, another one is a `ConflictError`. */
+  answer(answer: AnswerRequest, options?: CallOptions): APIPromise<AnswerResult> {
+    return this.#control<AnswerResult>("answers", answer, options);
+  }
+
+  /** Sends a signal that the job's workflow declares. */
+  signal(name: string, input?: unknown, options?: CallOptions): APIPromise<Controlled> {
+    return this.#control<Controlled>(`signals/${segment(name)}`, { input: input ?? null }, options);
+  }
+
   /** Starts a job that finishes this one, which failed or was cancelled. Finished calls are not made again. */
   retry(options?: CallOptions): APIPromise<Job> {
     const call = { method: "POST", path: `${jobPath(this.id)}/retry`, body: {}, options };
@@ -165,8 +183,10 @@ export class Job {
     let end: { result: Result } | { error: unknown };
     try {
       let last: JobEvent | undefined;
+      let percent = 0;
       for await (const event of socketEventsOf(this.#transport, this.id, { signal })) {
-        if (isNews(event, last)) this.#notify("progress", progressOf(event));
+        percent = event.progress ?? percent;
+        if (isNews(event, last)) this.#notify("progress", progressOf(event, percent));
         last = event;
       }
       end = { result: await waitFor(this.#transport, this.id, { signal }) };
@@ -258,10 +278,10 @@ function isNews(event: JobEvent, last: JobEvent | undefined): boolean {
   return last === undefined || event.type === "job_progress" || event.state !== last.state || event.progress !== last.progress;
 }
 
-function progressOf(event: JobEvent): Progress {
+function progressOf(event: JobEvent, progress: number): Progress {
   return {
     jobId: event.jobId,
-    progress: event.progress ?? 0,
+    progress,
     status: event.status,
     state: event.state ?? "",
     currentStep: event.currentStep,

@@ -46,7 +46,9 @@ export type CallStatus = Open<
   | "cancelled"
   | "skipped"
 >;
-export type AttemptStatus = Open<"running" | "completed" | "failed" | "timed_out" | "cancelled" | "unknown">;
+export type AttemptStatus = Open<"running" | "completed" | "failed" | "timed_out" | "cancelled" | "unknown" | "continued">;
+export type QuestionKind = Open<"form" | "approval" | "tool">;
+export type QuestionStatus = Open<"open" | "answered" | "expired" | "withdrawn">;
 export type EventType = Open<"job_queued" | "job_started" | "job_progress" | "agent_event" | "job_completed" | "job_failed">;
 export type EventName = Open<
   | "job.queued"
@@ -312,6 +314,56 @@ export interface AgentCall {
   turns: number;
   maxTurns: number | null;
   toolCalls: ToolCall[];
+  /** The item and the round of the call, such as `alpha` or `2/alpha`; else empty. */
+  key: string;
+  /** Why the call was skipped, if the plan decided so. */
+  why: string | null;
+}
+
+/** The answer to a question; `how` is `default` or `skipped` if nobody answered in time. */
+export interface Answer {
+  values: Record<string, unknown>;
+  actor: string;
+  note: string;
+  at: string;
+  how: Open<"answered" | "default" | "skipped">;
+}
+
+/** A question of a job to a person. `id` names it in an answer, whose values match `inputSchema`. */
+export interface Question {
+  id: string;
+  kind: QuestionKind;
+  status: QuestionStatus;
+  step: string;
+  agent: string | null;
+  message: string;
+  inputSchema: Schema;
+  details: unknown;
+  by: string[];
+  onTimeout: Open<"fail" | "default" | "skip">;
+  askedAt: string | null;
+  deadline: string | null;
+  endedAt: string | null;
+  answer: Answer | null;
+}
+
+export interface QuestionList {
+  questions: Question[];
+}
+
+export interface AnswerRequest {
+  /** The `id` of the question, or its `step` if only one question of the step is open. */
+  step: string;
+  values: Record<string, unknown>;
+  note?: string;
+}
+
+export interface AnswerResult {
+  jobId: string;
+  status: JobStatus;
+  state: JobState;
+  question: Question;
+  links: Links;
 }
 
 export interface Reason {
@@ -322,6 +374,10 @@ export interface Reason {
   attempt: number | null;
   nextAttemptAt: string | null;
   lastError: JobError | null;
+  /** The question that waits for a person: `step` of an answer. */
+  question?: string;
+  inputSchema?: Schema;
+  deadline?: string;
 }
 
 export interface SeenReason {
@@ -348,8 +404,11 @@ export interface JobDetail {
   state: JobState;
   /** Why an open job is where it is. */
   reason: Reason | null;
-  /** Percent. */
-  progress: number;
+  /** Percent; null while not all calls of the job are known. */
+  progress: number | null;
+  callsDone: number;
+  callsRunning: number;
+  callsKnown: number;
   input: Record<string, unknown>;
   config: JobConfig;
   output: Output | null;
@@ -362,6 +421,8 @@ export interface JobDetail {
   retriedBy: string[] | null;
   /** The jobs that this job started as its children, in order. */
   children: string[];
+  /** Questions to people, oldest first. */
+  questions: Question[];
   webhookUrl: string | null;
   createdAt: string;
   startedAt: string | null;
@@ -385,7 +446,7 @@ export interface JobSummary {
   workflowId?: string;
   status: JobStatus;
   state: JobState;
-  progress: number;
+  progress: number | null;
   reason: SeenReason | null;
   error: ListedError | null;
   retryOf: string | null;
@@ -494,7 +555,7 @@ export interface JobEvent {
   jobId: string;
   status: JobStatus;
   state?: JobState;
-  progress?: number;
+  progress?: number | null;
   currentStep: string | null;
   message?: string;
   timestamp: string;
@@ -505,7 +566,7 @@ export interface JobEvent {
 /** Where a job is. */
 export interface Progress {
   jobId: string;
-  /** Percent. */
+  /** Percent; the last known one while not all calls of the job are known. */
   progress: number;
   status: JobStatus;
   state: JobState;

@@ -186,6 +186,18 @@ export class Jobs extends Resource {
     return this.of(jobId).reject(decision, options);
   }
 
+  questions(jobId: string, options?: CallOptions): APIPromise<models.QuestionList> {
+    return this.of(jobId).questions(options);
+  }
+
+  answer(jobId: string, answer: models.AnswerRequest, options?: CallOptions): APIPromise<models.AnswerResult> {
+    return this.of(jobId).answer(answer, options);
+  }
+
+  signal(jobId: string, name: string, input?: unknown, options?: CallOptions): APIPromise<models.Controlled> {
+    return this.of(jobId).signal(name, input, options);
+  }
+
   /** Starts a job that finishes one that failed or was cancelled. */
   retry(jobId: string, options?: CallOptions): APIPromise<Job> {
     return this.of(jobId).retry(options);

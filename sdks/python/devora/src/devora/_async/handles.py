@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 from devora._async.jobs import AsyncJobs
 from devora._async.streams import AsyncEventStream
 from devora._async.transport import AsyncTransport
 from devora._config import CallOptions, WaitOptions
 from devora._cursor import STALL_TIMEOUT
-from devora.models import Accepted, Controlled, EventPage, JobDetail, Result
+from devora.models import Accepted, AnswerResult, Controlled, EventPage, JobDetail, QuestionList, Result
 
 
 class AsyncJob:
@@ -94,6 +95,20 @@ class AsyncJob:
     ) -> Controlled:
         """Reject a step that waits for approval; it fails."""
         return await self._jobs.reject(self.id, step=step, note=note, **options)
+
+    async def questions(self, **options: Unpack[CallOptions]) -> QuestionList:
+        """List the questions of the job to people, oldest first."""
+        return await self._jobs.questions(self.id, **options)
+
+    async def answer(
+        self, step: str, values: Mapping[str, Any], *, note: str | None = None, **options: Unpack[CallOptions]
+    ) -> AnswerResult:
+        """Answer a question; `step` is its id."""
+        return await self._jobs.answer(self.id, step, values, note=note, **options)
+
+    async def signal(self, name: str, input: Any = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Send a signal that the workflow of the job declares."""
+        return await self._jobs.signal(self.id, name, input, **options)
 
     async def retry(self, **options: Unpack[CallOptions]) -> AsyncJob:
         """Start a job that finishes this one, which failed."""

@@ -15,7 +15,18 @@ from devora._config import CallOptions, WaitOptions, Words
 from devora._cursor import STALL_TIMEOUT
 from devora._results import result_of
 from devora.errors import DevoraError
-from devora.models import Accepted, Controlled, Delivery, EventPage, JobDetail, JobSummary, Output, Result
+from devora.models import (
+    Accepted,
+    AnswerResult,
+    Controlled,
+    Delivery,
+    EventPage,
+    JobDetail,
+    JobSummary,
+    Output,
+    QuestionList,
+    Result,
+)
 
 
 class AsyncJobs(AsyncResource):
@@ -141,6 +152,29 @@ class AsyncJobs(AsyncResource):
     ) -> Controlled:
         """Reject a step that waits for approval; it fails."""
         return await self._control(job_id, "reject", not_none(step=step, note=note), options)
+
+    async def questions(self, job_id: str, **options: Unpack[CallOptions]) -> QuestionList:
+        """List the questions of a job to people, oldest first."""
+        return await self._call(QuestionList, "GET", f"{_path(job_id)}/questions", **options)
+
+    async def answer(
+        self,
+        job_id: str,
+        step: str,
+        values: Mapping[str, Any],
+        *,
+        note: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AnswerResult:
+        """Answer a question; `step` is its id. The same answer again changes nothing, another one is a
+        `ConflictError`."""
+        body = {"step": step, "values": values, **not_none(note=note)}
+        return await self._call(AnswerResult, "POST", f"{_path(job_id)}/answers", body=body, **options)
+
+    async def signal(self, job_id: str, name: str, input: Any = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Send a signal that the workflow of the job declares."""
+        path = f"{_path(job_id)}/signals/{refuse_empty('name', name)}"
+        return await self._call(Controlled, "POST", path, body={"input": input}, **options)
 
     async def retry(self, job_id: str, **options: Unpack[CallOptions]) -> Accepted:
         """Start a job that finishes a failed one: finished calls are reused."""

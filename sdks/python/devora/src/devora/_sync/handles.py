@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 from devora._config import CallOptions, WaitOptions
 from devora._cursor import STALL_TIMEOUT
 from devora._sync.jobs import Jobs
 from devora._sync.streams import EventStream
 from devora._sync.transport import Transport
-from devora.models import Accepted, Controlled, EventPage, JobDetail, Result
+from devora.models import Accepted, AnswerResult, Controlled, EventPage, JobDetail, QuestionList, Result
 
 
 class Job:
@@ -92,6 +93,20 @@ class Job:
     def reject(self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
         """Reject a step that waits for approval; it fails."""
         return self._jobs.reject(self.id, step=step, note=note, **options)
+
+    def questions(self, **options: Unpack[CallOptions]) -> QuestionList:
+        """List the questions of the job to people, oldest first."""
+        return self._jobs.questions(self.id, **options)
+
+    def answer(
+        self, step: str, values: Mapping[str, Any], *, note: str | None = None, **options: Unpack[CallOptions]
+    ) -> AnswerResult:
+        """Answer a question; `step` is its id."""
+        return self._jobs.answer(self.id, step, values, note=note, **options)
+
+    def signal(self, name: str, input: Any = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Send a signal that the workflow of the job declares."""
+        return self._jobs.signal(self.id, name, input, **options)
 
     def retry(self, **options: Unpack[CallOptions]) -> Job:
         """Start a job that finishes this one, which failed."""

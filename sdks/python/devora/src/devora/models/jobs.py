@@ -138,10 +138,47 @@ class Step(Model):
     turns: int
     max_turns: int | None
     tool_calls: list[ToolCall]
+    key: str
+    why: str | None
+
+
+class Answer(Model):
+    """The answer to a question. `how` is `default` or `skipped` if nobody answered in time."""
+
+    values: dict[str, Any]
+    actor: str
+    note: str
+    at: datetime
+    how: str
+
+
+class Question(Model):
+    """A question of a job to a person. `id` names it in an answer, whose values match `input_schema`."""
+
+    id: str
+    kind: str
+    status: str
+    step: str
+    agent: str | None
+    message: str
+    input_schema: dict[str, Any]
+    details: Any
+    by: list[str]
+    on_timeout: str
+    asked_at: datetime | None
+    deadline: datetime | None
+    ended_at: datetime | None
+    answer: Answer | None
+
+
+class QuestionList(Model):
+    """The questions of a job, oldest first."""
+
+    questions: list[Question]
 
 
 class Reason(Model):
-    """Why an open job is in its state."""
+    """Why an open job is in its state. `question` is the question that waits for a person."""
 
     code: str
     message: str
@@ -150,10 +187,14 @@ class Reason(Model):
     attempt: int | None
     next_attempt_at: datetime | None
     last_error: JobError | None
+    question: str | None
+    input_schema: dict[str, Any] | None
+    deadline: datetime | None
 
 
 class JobDetail(Model):
-    """A job in full. `status` is one of five words, `state` the exact one, `progress` is percent."""
+    """A job in full. `status` is one of five words, `state` the exact one, `progress` is percent: None while not all
+    calls of the job are known."""
 
     job_id: str
     agent_id: str | None
@@ -163,7 +204,10 @@ class JobDetail(Model):
     status: str
     state: str
     reason: Reason | None
-    progress: int
+    progress: int | None
+    calls_done: int
+    calls_running: int
+    calls_known: int
     input: dict[str, Any]
     config: dict[str, Any]
     output: Output | None
@@ -174,6 +218,7 @@ class JobDetail(Model):
     retry_of: str | None
     retried_by: list[str] | None
     children: list[str]
+    questions: list[Question]
     webhook_url: str | None
     created_at: datetime
     started_at: datetime | None
@@ -215,7 +260,7 @@ class JobSummary(Model):
     owner: str
     status: str
     state: str
-    progress: int
+    progress: int | None
     reason: ReasonInList | None
     error: ErrorInList | None
     retry_of: str | None
@@ -272,6 +317,16 @@ class Controlled(Model):
     done: bool
     cancelled_at: datetime | None
     reason: Reason | None
+    links: Links
+
+
+class AnswerResult(Model):
+    """An answer that the job has."""
+
+    job_id: str
+    status: str
+    state: str
+    question: Question
     links: Links
 
 
