@@ -51,7 +51,6 @@ def _agent(function: Any) -> Agent:
         capabilities=("testing",),
         input_model=AnyInput,
         function=function,
-        price_per_1k_tokens=0.01,
         source="tests",
     )
 
