@@ -38,7 +38,7 @@ def retry_columns(job: JobInput) -> dict[str, Any]:
         return {"retry_of": None, "retry_root": None, "reused_calls": 0}
     # The calls that code reuses are known only when it makes them.
     reused, planned = 0 if job.code else len(retry.calls), job.plan.known_calls
-    progress = min(99, 100 * reused // max(1, planned))
+    progress = min(99, 100 * reused // planned) if planned else 0
     return {"retry_of": retry.of, "retry_root": retry.root, "reused_calls": reused, "progress": progress}
 
 

@@ -40,4 +40,5 @@ def test_a_pattern_has_at_most_thirty_lines(path: Path) -> None:
 
 def test_the_guide_shows_a_pattern_as_it_is() -> None:
     guide = (EXAMPLE.parents[1] / "docs" / "authoring.md").read_text()
-    assert (EXAMPLE / "agent_patterns" / "code" / "polishing.py").read_text() in guide
+    for kind in ("code", "plans"):
+        assert (EXAMPLE / "agent_patterns" / kind / "polishing.py").read_text() in guide

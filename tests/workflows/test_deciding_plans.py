@@ -23,6 +23,7 @@ from workflows.plan import PlanWorkflow
 CALLS: Counter[str] = Counter()
 RUNNING: Counter[str] = Counter()
 MOST: Counter[str] = Counter()
+FAILS: set[str] = set()
 QUICK = RetryPolicy(initial_interval=0.05, maximum_interval=0.1, maximum_attempts=2)
 
 
@@ -70,6 +71,13 @@ async def judge(call: FunctionCall) -> Verdict:
         seen={key: value for key, value in given.items() if key != "tasks"}
         | {"context": [c.step for c in call.context]},
     )
+
+
+async def moody(call: FunctionCall) -> AgentOutput:
+    CALLS[call.effect_id] += 1
+    if call.input["text"] in FAILS:
+        raise AgentError("refused", kind="provider_rejected", retryable=False)
+    return AgentOutput(summary="moody", output=call.input["text"])
 
 
 async def strict(call: FunctionCall) -> AgentOutput:
@@ -214,6 +222,20 @@ WORKFLOWS = (
         ),
         answer="end",
     ),
+    flow(
+        "d_retried",
+        step("first", "judge"),
+        step(
+            "work",
+            "moody",
+            needs=["first"],
+            for_each=cel("input.names"),
+            key=cel("item"),
+            input={"text": cel("item")},
+            enough=3,
+        ),
+        step("last", "judge", needs=["work"], input={"text": cel("string(steps.work.data.size())")}),
+    ),
     flow("d_fallback", step("a", "judge", input={"fails": True}, fallback=("spare",))),
     flow(
         "d_wait",
@@ -227,6 +249,7 @@ PLUGIN = Plugin(
     agents=(
         _agent("judge", judge, Anything, Verdict),
         _agent("strict", strict, Text, AgentOutput),
+        _agent("moody", moody, Anything, AgentOutput),
         _agent("spare", spare, Anything, AgentOutput),
     ),
     workflows=WORKFLOWS,
@@ -400,6 +423,22 @@ async def test_children_and_questions_are_steps(engine: Engine) -> None:
     assert job.result is not None
     assert job.result["output"] == "Ulm 2"
     await replays(engine, job)
+
+
+async def test_a_retry_makes_only_the_calls_that_have_no_answer(engine: Engine) -> None:
+    FAILS.add("y")
+    job = await engine.run("d_retried", {"names": ["x", "y", "z"]})
+    assert (job.state, set(made(job))) == (
+        JobState.FAILED,
+        {"first/judge", "work[x]/moody", "work[y]/moody", "work[z]/moody"},
+    )
+    FAILS.clear()
+    started, _ = await engine.services.retrier.retry(TESTER, job.id)
+    again = await engine.ended(started.job_id)
+    assert again.state is JobState.COMPLETED, again.error
+    assert set(made(again)) == {"work[y]/moody", "last/judge"}
+    reused = {(call.step, call.key) for call in again.calls if call.reused_from == job.id}
+    assert reused == {("first", ""), ("work", "x"), ("work", "z")}
 
 
 async def test_a_delay_is_a_timer(engine: Engine) -> None:

@@ -133,7 +133,7 @@ def _with_reuse(new: JobInput, start: JobInput, old: Job, answers: Answers, root
     else:
         approved = [approval.step for approval in old.approvals]
         done = {_pair(key) for key in calls if key in available}
-        valid = reuse(_walked(start), _walked(new), done=done, approved=approved)
+        valid = reuse(_walked(start), _walked(new), done=done, approved=approved, settled=_settled(old))
         reused = {key: call for key, call in calls.items() if key in available and _pair(key) in valid.calls}
     retry = Retry(
         of=old.id,
@@ -169,6 +169,16 @@ def _finished_calls(start: JobInput, old: Job, asks: Mapping[str, str]) -> dict[
     return calls
 
 
+def _settled(job: Job) -> set[str]:
+    """The steps all of whose calls have completed, or were skipped by the plan."""
+    return {
+        step
+        for step, calls in job.steps().items()
+        # A call that was never made because its job ended is skipped, too, but not by the plan.
+        if all(call.status is CallStatus.COMPLETED or call.why is not None for call in calls)
+    }
+
+
 def _pair(key: CallKey) -> tuple[str, str]:
     step, _, agent, _ = key
     return step, agent
@@ -180,7 +190,7 @@ def _key(answer: AgentResult) -> CallKey:
 
 def _walked(job: JobInput) -> Plan:
     """The plan as the interpreter executes it."""
-    return job.plan if job.config.parallel_execution else job.plan.in_sequence()
+    return job.plan if job.config.parallel_execution or job.plan.decides else job.plan.in_sequence()
 
 
 def _retry_of(job: JobInput, old_id: str) -> Retry:
