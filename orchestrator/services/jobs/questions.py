@@ -1,6 +1,7 @@
 """Questions of jobs to people, and signals of workflows in code: reads them, and takes answers that fit."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
@@ -64,19 +65,14 @@ class JobQuestions:
             people = ", ".join(question.by) or "those who see the job"
             raise Forbidden(f"Question {question.id} of job {job_id} is for {people}", job_id=job_id, by=question.by)
         values = await self._checked(job, question, values)
-        if question.answer is not None:
-            _require_same(job_id, question.answer, values)
-            return Answered(job, question)
-        if not question.open or job.state.terminal:
-            raise Conflict(
-                f"Question {question.id} of job {job_id} needs no answer any more: it is {question.status}",
-                job_id=job_id,
-                state=str(job.state),
-            )
-        sent = AnswerInput(step=question.id, values=values, actor=principal.id, note=note)
-        _require_same(job_id, await self._send(job_id, sent), values)
-        job = await self._job(principal, job_id)
-        return Answered(job, _find(job, question.id))
+        if question.open and not job.state.terminal:
+            sent = AnswerInput(step=question.id, values=values, actor=principal.id, note=note)
+            with suppress(NotFound):  # The job has ended meanwhile; its history has the answer, or none.
+                await self._send(job_id, sent)
+            job = await self._job(principal, job_id)
+            question = _find(job, question.id)
+        _require_same(job, question, values)
+        return Answered(job, question)
 
     async def signal(self, principal: Principal, job_id: str, name: str, value: Any, *, key: str | None) -> Job:
         """Send a signal that the class of the job's workflow declares. `key` makes a repetition harmless.
@@ -95,9 +91,11 @@ class JobQuestions:
             )
         values = await _arguments(signals[name], value)
         if job.state.terminal:
-            raise Conflict(f"Job {job_id} has ended ({job.state})", job_id=job_id, state=str(job.state))
-        await self.people.signal(job_id, name, values, actor=principal.id, request_id=key or uuid4().hex)
-        return await self.reader.get(principal, job_id)
+            raise _ended(job)
+        with suppress(NotFound):  # The job has ended meanwhile.
+            await self.people.signal(job_id, name, values, actor=principal.id, request_id=key or uuid4().hex)
+            return await self.reader.get(principal, job_id)
+        raise _ended(await self.reader.get(principal, job_id))
 
     async def _job(self, principal: Principal, job_id: str) -> Job:
         job = await self.reader.get(_READER, job_id)
@@ -142,7 +140,7 @@ def _find(job: Job, step: str) -> JobQuestion:
         return question or of_step[0]
     waiting = [each.id for each in job.open_questions]
     if job.state.terminal:
-        raise Conflict(f"Job {job.id} has ended ({job.state})", job_id=job.id, state=str(job.state))
+        raise _ended(job)
     raise InvalidInput(
         f"Job {job.id} asks no question {step!r}; open questions: {', '.join(waiting) or 'none'}",
         field="step",
@@ -151,12 +149,19 @@ def _find(job: Job, step: str) -> JobQuestion:
     )
 
 
-def _require_same(job_id: str, answer: PersonAnswer, values: dict[str, Any]) -> None:
-    if answer.how != "answered" or answer.values != values:
-        who = f"by {answer.actor}" if answer.actor else "by its deadline"
-        raise Conflict(
-            f"The question of job {job_id} was answered {who} before", job_id=job_id, answered_by=answer.actor
-        )
+def _require_same(job: Job, question: JobQuestion, values: dict[str, Any]) -> None:
+    """Raises `Conflict` if the question has another answer than these values, or ended without one."""
+    answer = question.answer
+    if answer is None:
+        message = f"Question {question.id} of job {job.id} needs no answer any more: it is {question.status}"
+        raise Conflict(message, job_id=job.id, state=str(job.state))
+    if answer.values != values:
+        message = f"Question {question.id} of job {job.id} was answered by {answer.actor} before"
+        raise Conflict(message, job_id=job.id, answered_by=answer.actor)
+
+
+def _ended(job: Job) -> Conflict:
+    return Conflict(f"Job {job.id} has ended ({job.state})", job_id=job.id, state=str(job.state))
 
 
 async def _arguments(kind: Any, value: Any) -> list[Any]:
