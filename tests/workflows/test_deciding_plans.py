@@ -1,8 +1,10 @@
 """Plans that decide, on a real server: conditions, inputs, items, rounds, failures and waits."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from orchestrator.domain.expressions import cel
 from orchestrator.domain.jobs import CallStatus, Job, JobState
 from orchestrator.domain.plans import Plan, Repeat, RetryPolicy, Step, WorkflowDefinition
 from orchestrator.domain.questions import Ask
+from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.plugin import OrchestratorPlugin
-from orchestrator.testing import TESTER, Engine
+from orchestrator.engine.server_binary import locate
+from orchestrator.testing import TESTER, Engine, running_engine
 from workflows.plan import PlanWorkflow
 
 CALLS: Counter[str] = Counter()
@@ -446,3 +450,24 @@ async def test_a_delay_is_a_timer(engine: Engine) -> None:
     assert job.state is JobState.COMPLETED, job.error
     timers = [e for e in (await engine.history(job.id)).events if e.HasField("timer_started_event_attributes")]
     assert len(timers) == 1
+
+
+async def test_a_job_continues_in_new_runs_without_a_call_made_twice(tmp_path: Path) -> None:
+    settings: dict[str, bool | int | float | str] = {"limit.historyCount.suggestContinueAsNew": 40}
+    async with (
+        DevServer(await locate(os.environ), tmp_path, port=0, in_memory=True, settings=settings) as server,
+        running_engine(server.address, tmp_path, [PLUGIN]) as engine,
+    ):
+        names = [f"n{number}" for number in range(8)]
+        job = await engine.run("d_nested", {"names": names})
+        assert job.state is JobState.COMPLETED, job.error
+        events = [event.name for event in await engine.services.reader.events(job.id)]
+    expected = {
+        "end/judge",
+        *(f"draft[{n}]/judge" for n in names),
+        *(f"twice[{n}/{r}]/judge" for n in names for r in (1, 2)),
+    }
+    assert made(job) == dict.fromkeys(expected, 1)
+    assert events.count("job.continued") >= 1
+    assert (events.count("step.items"), events.count("step.round")) == (1, 16)
+    assert (job.calls_done, len(job.calls)) == (25, 25)
