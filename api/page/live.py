@@ -15,6 +15,7 @@ from api.page.job import Scale, job_values
 from api.page.rendering import ROOT, fragment
 from api.page.visitors import COOKIE, Reader, Visitor
 from api.streaming import EventStream
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.jobs import Job
 from orchestrator.services.container import Services
@@ -22,8 +23,8 @@ from orchestrator.services.container import Services
 router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
 
 _GATHER: Final = 0.25  # Seconds: events that arrive together are one update.
-_SOON: Final = 2.0  # Seconds between two looks at a job whose calls run: attempts and retries are no events.
-_LATE: Final = 30.0  # Seconds between two looks at a job in which nothing happens.
+# Seconds between two looks at a job: attempts and retries are no events. The pauses grow while nothing happens.
+_LOOKS: Final = Backoff(first=2.0, longest=30.0)
 
 
 @router.get("/jobs/{job_id}/live")
@@ -61,10 +62,10 @@ class _Updates:
         principal = self._visitor.principal
         events = self._services.watcher.watch(principal, job.id, job.last_event, deltas=False)
         upcoming: asyncio.Task[Any] = asyncio.create_task(_next(events))
-        pause = _SOON
+        looks = 1  # Since the last change.
         try:
             while not job.state.terminal:
-                await asyncio.wait({upcoming}, timeout=pause)
+                await asyncio.wait({upcoming}, timeout=_LOOKS.pause(looks))
                 happened = upcoming.done()
                 if happened:
                     is_over = upcoming.result() is None  # the next looks show the end of the job
@@ -75,7 +76,7 @@ class _Updates:
                 is_busy = any(call.status.active for call in current.calls)
                 if current != job or is_busy:
                     yield current
-                pause = _SOON if happened or current != job else min(2 * pause, _LATE)
+                looks = 1 if happened or current != job else looks + 1
                 job = current
         finally:
             if not upcoming.done():
