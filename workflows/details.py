@@ -1,6 +1,8 @@
 """The page of a running plan in the Temporal UI: steps, progress and cost, as Markdown."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from temporalio import workflow
 
@@ -14,6 +16,13 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.usage import Usage
 
 
+class _Counts(NamedTuple):
+    """Calls by step: those that are done, and those that run."""
+
+    done: Counter[str]
+    running: Counter[str]
+
+
 def describe(plan: Plan, state: RunState, ends: Mapping[str, StepEnd], active: Collection[str]) -> str:
     """A short page: a line with the progress and a list of the steps. It stays true after the end of the job."""
     results = state.results
@@ -24,11 +33,16 @@ def describe(plan: Plan, state: RunState, ends: Mapping[str, StepEnd], active: C
     if state.paused:
         head += ", **paused**"
     # A list, because the Temporal UI shows table cells without a gap.
-    steps = [f"- {inert(step.name)}: {_status(step, state, ends, active)}" for step in plan.steps]
+    # Counted once: a plan of hundreds of steps updates its page for each call.
+    counts = _Counts(
+        Counter(result.step for result in results),
+        Counter(call.step for call in map(CallId.parse, active) if call is not None),
+    )
+    steps = [f"- {inert(step.name)}: {_status(step, state, ends, counts)}" for step in plan.steps]
     return "\n".join([head, "", *steps])
 
 
-def _status(step: Step, state: RunState, ends: Mapping[str, StepEnd], active: Collection[str]) -> str:
+def _status(step: Step, state: RunState, ends: Mapping[str, StepEnd], counts: "_Counts") -> str:
     """The status in words that stay true if the job ends now: the page is not updated after a cancellation."""
     end = ends.get(step.id)
     error = state.failures.get(step.id) or (end.error if end else None)
@@ -37,8 +51,7 @@ def _status(step: Step, state: RunState, ends: Mapping[str, StepEnd], active: Co
     if end is not None:
         return f"skipped ({inert(end.why)})" if end.status is EndStatus.SKIPPED else "done"
     bodies = {body.id for body in step.bodies}
-    done = sum(result.step in bodies for result in state.results)
-    running = sum((id := CallId.parse(text)) is not None and id.step in bodies for text in active)
+    done, running = sum(counts.done[body] for body in bodies), sum(counts.running[body] for body in bodies)
     if done or running:
         share = f"{done}" if step.dynamic else f"{done} of {sum(len(body.agents) for body in step.bodies)}"
         return f"{share} calls done" + (f", {running} running" if step.dynamic else "")

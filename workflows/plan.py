@@ -48,6 +48,7 @@ class PlanWorkflow:
         self._questions = questions_of_run()
         for decision, approved in self._early:
             self._questions.decide(decision, approved=approved)
+        self._is_drawn_soon = False
         self._walk = Walk(job, self._state, self._show)
         self._walk.body = Bodies(self._walk).run
         if job.retry is not None:
@@ -123,5 +124,11 @@ class PlanWorkflow:
         return not active or (loops().all_parked() and active <= loops().parked.keys())
 
     def _show(self) -> None:
-        """Update the page of the job in the Temporal UI."""
+        """Update the page of the job in the Temporal UI: once for all calls that begin or end together."""
+        if not self._is_drawn_soon:
+            self._is_drawn_soon = True
+            asyncio.get_running_loop().call_soon(self._draw)
+
+    def _draw(self) -> None:
+        self._is_drawn_soon = False
         workflow.set_current_details(describe(self._plan, self._state, self._top.ends, self._walk.active))

@@ -54,6 +54,7 @@ class ListQuery(BaseModel):
         return JobFilter(
             owner=self.owner or words.get("owner"),
             states=None if not self.state else [_state(self.state)],
+            kind=kinds.get(definition) if definition else None,
             definition=definition,
             reasons=None if not self.reason else [_reason(self.reason)],
             since=since,

@@ -11,11 +11,13 @@ from typing import Any, Final
 from sqlalchemy import (
     Column,
     ColumnElement,
+    CompoundSelect,
     Select,
     String,
     TextClause,
     false,
     func,
+    literal,
     select,
     type_coerce,
     union_all,
@@ -77,11 +79,16 @@ class Filter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions, without those on states, reasons and attention."""
-        return [*(jobs.c[name] == value for name, value in self._equal().items()), *self._more()]
+        return [*(jobs.c[name] == value for name, value in self.equal().items()), *self._more()]
 
     def row_conditions(self) -> list[ColumnElement[bool]]:
         """The same conditions, checked on rows that another condition has found: no index is scanned for them."""
-        return [*(_row_has(name, [value]) for name, value in self._equal().items()), *self._more()]
+        return [*(_row_has(name, [value]) for name, value in self.equal().items()), *self._more()]
+
+    @property
+    def plain(self) -> bool:
+        """Whether it filters by columns alone that share an index with the time."""
+        return self.reasons is None and not self.attention and not self.labels and self.id_start is None
 
     def _more(self) -> list[ColumnElement[bool]]:
         bounds = [labelled(name, value) for name, value in self.labels.items()]
@@ -93,7 +100,8 @@ class Filter:
             bounds += [jobs.c.id >= self.id_start, jobs.c.id < f"{self.id_start}g"]
         return bounds
 
-    def _equal(self) -> dict[str, str]:
+    def equal(self) -> dict[str, str]:
+        """The columns that must have one value, and the value."""
         columns = {"owner": self.owner, "kind": self.kind, "definition": self.definition, "subject": self.subject}
         return {name: str(value) for name, value in columns.items() if value is not None}
 
@@ -129,16 +137,26 @@ def job_page(
     return page_of(rows, ids, limit=limit, offset=offset), total
 
 
-def state_counts(job_filter: Filter) -> list[Select[Any]]:
-    """Statements whose rows, `state` and `number`, add up to the number of matching jobs in each state.
+def state_counts(job_filter: Filter) -> Sequence[Select[Any] | CompoundSelect[Any]]:
+    """Statements whose rows, a state and a number, add up to the number of matching jobs in each state.
 
-    The states of the filter are ignored.
+    The states of the filter are ignored. Of all matches, most are completed: these are not counted, but are the rest.
     """
     whole = replace(job_filter, states=None)
-    plain = whole.reasons is None and not whole.attention and not whole.labels
-    parts = [whole.conditions()] if plain else _parts(whole)
-    number = func.count().label("number")
-    return [select(jobs.c.state, number).where(*part).group_by(jobs.c.state) for part in parts]
+    if not whole.plain or set(whole.equal()) - {"owner"} or whole.since is not None or whole.until is not None:
+        parts = [whole.conditions()] if whole.plain else _parts(whole)
+        # The concatenation keeps the database from scanning the index of the states.
+        state = jobs.c.state if whole.plain else type_coerce(jobs.c.state, String).concat("")
+        return [select(state, func.count()).where(*part).group_by(state) for part in parts]
+    number = select(func.count()).select_from(jobs).where(*whole.conditions())
+    rest = sorted(set(JobState) - {JobState.COMPLETED})
+    counts: list[ColumnElement[int]] = [number.where(jobs.c.state == state).scalar_subquery() for state in rest]
+    completed: ColumnElement[int] = number.scalar_subquery()
+    for count in counts:
+        completed = completed - count
+    rows = [(JobState.COMPLETED, completed), *zip(rest, counts, strict=True)]
+    # One statement, because the numbers must be of one moment.
+    return [union_all(*(select(literal(str(state)), count) for state, count in rows))]
 
 
 def _parts(job_filter: Filter) -> list[_Conditions]:
@@ -146,9 +164,11 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
     states = set(JobState) if job_filter.states is None else set(job_filter.states)
     conditions = job_filter.row_conditions()
     if job_filter.reasons is None and not job_filter.attention:
-        label = label_of(*next(iter(job_filter.labels.items())))
-        has_label = jobs.c.id.in_(select(job_labels.c.job_id).where(job_labels.c.label == label))
-        return [[has_label, _row_has("state", states), *conditions]]
+        has_label = [
+            jobs.c.id.in_(select(job_labels.c.job_id).where(job_labels.c.label == label_of(name, value)))
+            for name, value in [*job_filter.labels.items()][:1]
+        ]
+        return [[*has_label, _row_has("state", states), *conditions]]
     codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
     open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
     noted_codes = open_codes & HELD if job_filter.unattended else open_codes

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
@@ -13,6 +14,8 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.lists import Filter, state_counts
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
+
+_STATES: Final = {str(state): state for state in JobState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ class OverviewRepository:
         def read(connection: Connection) -> Counter[JobState]:
             counts: Counter[JobState] = Counter()
             for statement in statements:
-                for state, number in connection.execute(statement):
-                    counts[state] += number
-            return counts
+                for word, number in connection.execute(statement):
+                    counts[_STATES[word]] += number
+            return +counts
 
         return dict(await self._db.autocommit(read))
 

@@ -13,7 +13,8 @@ from orchestrator.domain.events import JobEvent
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job, JobError, JobState
 from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, WorkflowDefinition
 from orchestrator.domain.usage import Usage
-from orchestrator.testing import TESTER, Engine
+from orchestrator.services.jobs.reader import JobFilter
+from orchestrator.testing import TESTER, Engine, eventually
 from tests.catalogue import AnyInput
 
 ERROR = JobError(
@@ -120,8 +121,16 @@ async def seed(engine: Engine, number: int, *, choices: random.Random | None = N
     ids = {name: start.job_id for name, start in started.items()}
     await engine.eventually(ids["waiting"], lambda job: bool(job.waiting_steps))
     await engine.eventually(ids["stuck"], lambda job: job.reason is not None and job.reason.code == "no_worker")
-    await engine.services.reader.settle()  # both reasons are in the index, as the reconciler writes them
+    for job_id in ids.values():
+        await eventually(lambda job_id=job_id: _noted(engine, job_id), bool)
     return {**ids, "cheap": cheap, "dear": dear}
+
+
+async def _noted(engine: Engine, job_id: str) -> bool:
+    """Whether the list knows why a job waits. A read of the job writes the reason, as the reconciler does."""
+    await engine.job(job_id)
+    await engine.services.reader.settle()
+    return any(row.id == job_id for row in (await engine.services.reader.list(TESTER, JobFilter(attention=True))).rows)
 
 
 async def _nightly(engine: Engine) -> Job:
