@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import AgentResult, AgentTask
     from orchestrator.domain.names import HEADER_TURNS
     from orchestrator.domain.questions import PersonAnswer, PersonQuestion, tool_question
-    from orchestrator.domain.tally import Tally
+    from orchestrator.domain.tally import CUT_OFF, Tally
     from orchestrator.domain.text import cut, headline
     from orchestrator.domain.turns import (
         DETAIL_FALLBACK,
@@ -363,7 +363,7 @@ def _reported(use: ToolRequest, error: ActivityError) -> ToolAnswer:
         cause = cause.cause
     if isinstance(cause, ApplicationError):
         text = cause.message if cause.type == TOOL_FAILED else f"{cause.type or 'error'}: {cause.message}"
-        if not use.at_most_once or cause.non_retryable:
+        if not (use.at_most_once and cause.type in CUT_OFF):
             return ToolAnswer(number=use.number, status="failed", text=cut(f"The tool failed. {text}"))
     if use.at_most_once:
         return ToolAnswer(number=use.number, status="unknown", text=_OUTCOME_UNKNOWN)

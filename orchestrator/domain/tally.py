@@ -23,6 +23,8 @@ WORKER_STOPPED: Final = "worker_stopped"
 TOKENS_HELD: Final = "tokens_held"
 # A try with one of these error types began no attempt.
 WAITED: Final = frozenset({UNKNOWN_AGENT, WORKER_SUSPECT, TOKENS_HELD})
+# A try with one of these error types may have had its effect, or not.
+CUT_OFF: Final = frozenset({WORKER_LOST, WORKER_SHUTDOWN, WORKER_STOPPED, "tool_timeout"})
 # After so many dead workers a call is a suspect. A worker runs one suspect at a time.
 SUSPECT_LIMIT: Final = 3
 # The most workers that may die during one call: an agent that ends its process must not do so for ever.

@@ -63,7 +63,7 @@ class CallFold:
         self.usage = usage_before(attempts).plus(fact.usage) if attempts else fact.usage
         if fact.turn is not None:
             attempt = attempt_of(fact, max(1, self.attempt), self.started_at)
-            self.turns.asked(self.id, fact.turn, attempt)
+            self.turns.asked(self.id, fact.turn, attempt, self.tool_failed)
             self.status, self.attempt = CallStatus.RUNNING, attempt.number
             return
         self.end(CallStatus.COMPLETED, fact.time)
@@ -79,6 +79,11 @@ class CallFold:
             self.end(CallStatus.FAILED, fact.time, error)
             return
         self.turns.before, self.status, self.last_error = max(1, self.attempt), CallStatus.RUNNING, error
+
+    def tool_failed(self, fact: AgentFailed) -> None:
+        """A tool call failed that fails its agent call."""
+        error = fact.error.model_copy(update={"step": self.step, "agent": self.agent})
+        self.status, self.completed_at, self.error = CallStatus.FAILED, fact.time, error
 
     def reuse(self, call: ReusedCall) -> None:
         """Complete the call with the answer of an earlier job."""

@@ -1,6 +1,6 @@
 """The fold of the turns and tool calls of one agent call, a part of the fold of that call."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -42,6 +42,7 @@ class ToolFold:
     size: int | None = None
     error: JobError | None = None
     answered_by: str | None = None
+    fail_call: Callable[[f.AgentFailed], None] | None = None
 
     @property
     def ended(self) -> bool:
@@ -90,13 +91,19 @@ class TurnsFold:
     continued: dict[int, Attempt] = field(default_factory=dict)
     tools: dict[str, ToolFold] = field(default_factory=dict)
 
-    def asked(self, call: CallId, turn: AgentTurn, attempt: Attempt) -> None:
-        """A turn ended with tool calls, or with faults that the next turn corrects."""
+    def asked(
+        self, call: CallId, turn: AgentTurn, attempt: Attempt, fail_call: Callable[[f.AgentFailed], None]
+    ) -> None:
+        """A turn ended with tool calls, or with faults that the next turn corrects.
+
+        `fail_call` is called for a tool call whose failure is that of its agent call.
+        """
         self.turns, self.max_turns, self.before = turn.number, turn.max_turns, attempt.number
         self.continued[attempt.number] = attempt
         for use in turn.calls:
             path = f"t{turn.number}.{use.number}"
             tool = ToolFold(path, use.tool, use.shown)
+            tool.fail_call = fail_call if use.on_error == "fail" else None
             if use.kind == "agent":
                 inner = f"{call.agent}.{path}" if call.number == 1 else f"{call.agent}.{call.number}.{path}"
                 tool.calls = f"{call.key}/{inner}" if call.key else inner
@@ -135,6 +142,8 @@ def tool_moved(tool: ToolFold, fact: _MOVED) -> None:
             tool.status, tool.completed_at, tool.error = ToolStatus.FAILED, fact.time, fact.error
             tally = fact.tally or Tally()
             tool.attempts = tally.attempts or tool.attempts
+            if tool.fail_call is not None:
+                tool.fail_call(fact)
         case f.AgentCancelled():
             tool.status, tool.completed_at = ToolStatus.CANCELLED, fact.time
 

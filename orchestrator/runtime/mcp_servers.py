@@ -1,6 +1,7 @@
 """MCP servers as sources of tools: one connection for each call, which every server and transport allows."""
 
 import asyncio
+import importlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -84,7 +85,9 @@ class McpServers:
     @asynccontextmanager
     async def _connected(self, server: McpServer, seconds: float) -> AsyncIterator["Client"]:
         """A client whose connection lives in this task alone: the SDK must leave it in the task that entered it."""
-        from mcp import Client, MCPError  # noqa: PLC0415 - only agents with MCP servers pay for the import
+        # Only agents with MCP servers pay for the import, and no other call waits for it.
+        await asyncio.to_thread(importlib.import_module, "mcp.client.streamable_http")
+        from mcp import Client, MCPError  # noqa: PLC0415
 
         try:
             async with AsyncExitStack() as stack:

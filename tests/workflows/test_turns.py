@@ -13,6 +13,7 @@ from orchestrator.authoring import (
     Agent,
     AgentError,
     AgentTool,
+    AskPerson,
     Files,
     Plan,
     Plugin,
@@ -24,7 +25,7 @@ from orchestrator.authoring import (
     WorkflowDefinition,
 )
 from orchestrator.domain.facts import RunContinued
-from orchestrator.domain.jobs import AttemptStatus, JobState, ToolStatus
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ToolStatus
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
@@ -109,6 +110,17 @@ async def read_text(number: int) -> str:
     return f"{number:5000d}"
 
 
+async def flaky() -> str:
+    """Fails at first."""
+    raise AgentError("the bank is busy", kind="bank_busy", retryable=True)
+
+
+class Size(BaseModel):
+    """A size."""
+
+    size: int
+
+
 def variant(id: str, **more: Any) -> Agent:
     return DESK.model_copy(update={"id": id, "tools": (), **more})
 
@@ -125,6 +137,8 @@ AGENTS = (
     variant("t_cashier", tools=(Tool(pay, ask_before=True),)),
     variant("t_boss", tools=(AgentTool("t_clerk"),)),
     variant("t_clerk", tools=(Tool(find_order),)),
+    variant("t_asker", toolsets=(AskPerson(Size),)),
+    variant("t_strict", tools=(Tool(flaky, at_most_once=True), Tool(broken, on_error="fail"))),
     variant("t_long", tools=(Tool(read_text),), max_turns=150),
     variant("t_writer", toolsets=(Files(),)),
 )
@@ -133,6 +147,8 @@ FLOWS = (
     flow("t_fallback", "second", "t_second"),
     flow("t_pay", "pay", "t_cashier"),
     flow("t_boss_flow", "boss", "t_boss"),
+    flow("t_ask", "ask", "t_asker"),
+    flow("t_strict_flow", "strict", "t_strict"),
     flow("t_two_loops", "both", "t_long", "t_cashier"),
     flow("t_long_flow", "long", "t_long"),
     flow("t_write", "write", "t_writer"),
@@ -367,3 +383,34 @@ async def test_a_long_loop_continues_in_new_runs_beside_other_steps(tmp_path: Pa
         assert len(job.calls[0].tool_calls) == turns
         facts, _ = await engine.parts.backend.gateway.read(job.id)
         assert [fact for fact in facts if isinstance(fact, RunContinued)]
+
+
+async def test_an_agent_asks_a_person_with_a_form(engine: Engine):
+    engine.script("t_asker", [calls(tool("ask_person", question="Which size?")), {"output": "Done."}])
+    started = await engine.start("t_ask", {"text": "?"})
+    job = await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    assert (job.open_questions[0].message, job.open_questions[0].agent) == ("Which size?", "t_asker")
+    handle = engine.parts.backend.client.get_workflow_handle(job.id)
+    answer = AnswerInput(step="ask.t_asker.t1.1", values={"size": 4}, actor="Ada")
+    await handle.execute_update("answer", answer)
+
+    job = await engine.ended(job.id)
+
+    assert job.state is JobState.COMPLETED, job.error
+    [record] = job.calls[0].tool_calls
+    assert (record.status, record.answered_by) == (ToolStatus.COMPLETED, "Ada")
+    assert '{"size": 4}' in engine.requests("t_asker")[1].tool_results[0]
+
+
+async def test_a_tool_that_may_run_once_is_not_repeated_and_one_that_must_not_fail_fails_the_call(engine: Engine):
+    engine.script("t_strict", [calls(tool("flaky")), calls(tool("broken", number="1"))])
+
+    job = await engine.run("t_strict_flow", {"text": "?"})
+
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.message == "cannot add 1"
+    statuses = [(record.tool, record.status, record.attempts) for record in job.calls[0].tool_calls]
+    assert statuses == [("flaky", ToolStatus.FAILED, 1), ("broken", ToolStatus.FAILED, 1)]
+    assert "the bank is busy" in engine.requests("t_strict")[1].tool_results[0]
+    assert job.calls[0].status is CallStatus.FAILED

@@ -1,0 +1,100 @@
+"""MCP servers over HTTP: the allow-list, the token, results, and what another attempt may cure."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from mcp.server import MCPServer
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from orchestrator.authoring import AgentError, McpServer, Secret
+from orchestrator.runtime.mcp_servers import UNREACHABLE, McpServers
+from orchestrator.runtime.tool_secrets import ToolSecrets
+
+TOKEN = "very-secret-token"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site() -> AsyncIterator[tuple[str, list[str]]]:
+    server = MCPServer("wiki")
+
+    @server.tool()
+    async def search(words: str) -> list[str]:
+        """Find pages."""
+        return [f"page about {words}", f"the token is {TOKEN}"]
+
+    @server.tool()
+    async def broken() -> str:
+        """Always fails."""
+        raise ValueError("no such page")
+
+    tokens: list[str] = []
+
+    def noting(app: ASGIApp) -> ASGIApp:
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                headers: dict[bytes, bytes] = dict(scope["headers"])
+                tokens.append(headers.get(b"authorization", b"").decode())
+            await app(scope, receive, send)
+
+        return noted
+
+    app: Any = server.streamable_http_app()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    config = uvicorn.Config(noting(app), log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
+    http = uvicorn.Server(config)
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", tokens
+    http.should_exit = True
+    await serving
+
+
+def servers() -> McpServers:
+    return McpServers(ToolSecrets({"WIKI_TOKEN": TOKEN}))
+
+
+async def test_only_allowed_tools_are_listed_and_results_are_text_without_secrets(site: tuple[str, list[str]]):
+    url, tokens = site
+    wiki = McpServer("wiki", url=url, allow=("search",), token=Secret("WIKI_TOKEN"))
+    source = servers()
+
+    [tool] = await source.tools(wiki)
+    text = await source.call(wiki, "search", {"words": "tea"}, effect_id="job/1", seconds=10)
+
+    assert (tool["name"], tool["description"]) == ("search", "Find pages.")
+    assert tool["inputSchema"]["required"] == ["words"]
+    assert "page about tea" in text
+    assert "the token is ***" in text
+    assert set(tokens) == {f"Bearer {TOKEN}"}
+
+
+async def test_a_failure_of_the_tool_is_for_the_model_and_a_missing_tool_for_the_author(site: tuple[str, list[str]]):
+    url, _ = site
+    wiki = McpServer("wiki", url=url, allow=("broken", "search"))
+    with pytest.raises(AgentError, match="Error executing tool broken") as failed:
+        await servers().call(wiki, "broken", {}, effect_id="job/1", seconds=10)
+    assert (failed.value.kind, failed.value.retryable) == ("tool_failed", False)
+    with pytest.raises(AgentError, match="MCP server wiki has no tool serch"):
+        await servers().tools(McpServer("wiki", url=url, allow=("serch",)))
+
+
+async def test_a_server_that_is_down_is_tried_again() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/mcp"
+    with pytest.raises(AgentError, match="MCP server wiki does not answer") as failed:
+        await servers().tools(McpServer("wiki", url=url, allow=("search",)))
+    assert (failed.value.kind, failed.value.retryable) == (UNREACHABLE, True)
+
+
+async def test_a_missing_secret_is_named():
+    wiki = McpServer("wiki", url="http://127.0.0.1:1/mcp", allow=("search",), token=Secret("OTHER_TOKEN"))
+    with pytest.raises(AgentError, match="OTHER_TOKEN is not set on this worker") as failed:
+        await servers().tools(wiki)
+    assert failed.value.retryable is False
