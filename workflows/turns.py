@@ -339,7 +339,8 @@ async def _all(calls: list[Awaitable[ToolAnswer]]) -> list[ToolAnswer]:
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*tasks))
-    except BaseException:
+    except (asyncio.CancelledError, Exception):
+        # Not `finally`: a workflow that leaves the worker's cache must not await.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
