@@ -633,7 +633,7 @@ async def test_every_route_is_reachable(server: str) -> None:
     ):
         text = text.replace(f"${{{name}}}", path)  # in a template
         text = re.sub(rf"(path: |\(|, ){re.escape(name)}", rf'\1"{path}"', text)  # alone
-    controls = [f'"/v1/jobs/{{}}/{name}"' for name in re.findall(r'#control<\w+>\("(\w+)"', source)]
+    controls = [f'"/v1/jobs/{{}}/{name}"' for name in re.findall(r'#control<\w+>\(["`]([\w/{}]+)["`]', text)]
     found = set(re.findall(r'["`](/v1/[\w\-/{}]+)["`]', text + "".join(controls)))
     paths = {re.sub(r"\{\w+\}", "{}", path) for path in document["paths"] if path.startswith("/v1/")}
     assert found == paths | {"/v1/ws"}
