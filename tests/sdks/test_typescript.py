@@ -474,6 +474,7 @@ OWN = {"Progress", "Result", "WebhookEvent"}
 # Fields that the package types in another way, and why.
 OTHERWISE = {
     ("Deliverable", "step"): "may be left out where one is made by hand",
+    ("Question", "details"): "any JSON",
     ("Deliverable", "agent"): "the same",
     ("Deliverable", "artifact"): "the same",
     ("JobError", "step"): "always sent, null or not",
