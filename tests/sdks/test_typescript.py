@@ -474,6 +474,7 @@ OWN = {"Progress", "Result", "WebhookEvent"}
 # Fields that the package types in another way, and why.
 OTHERWISE = {
     ("Deliverable", "step"): "may be left out where one is made by hand",
+    ("Question", "details"): "any JSON",
     ("Deliverable", "agent"): "the same",
     ("Deliverable", "artifact"): "the same",
     ("JobError", "step"): "always sent, null or not",
@@ -633,7 +634,7 @@ async def test_every_route_is_reachable(server: str) -> None:
     ):
         text = text.replace(f"${{{name}}}", path)  # in a template
         text = re.sub(rf"(path: |\(|, ){re.escape(name)}", rf'\1"{path}"', text)  # alone
-    controls = [f'"/v1/jobs/{{}}/{name}"' for name in re.findall(r'#control<\w+>\("(\w+)"', source)]
+    controls = [f'"/v1/jobs/{{}}/{name}"' for name in re.findall(r'#control<\w+>\(["`]([\w/{}]+)["`]', text)]
     found = set(re.findall(r'["`](/v1/[\w\-/{}]+)["`]', text + "".join(controls)))
     paths = {re.sub(r"\{\w+\}", "{}", path) for path in document["paths"] if path.startswith("/v1/")}
     assert found == paths | {"/v1/ws"}
