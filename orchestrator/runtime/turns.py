@@ -208,7 +208,7 @@ class TurnRunner:
 
     async def _record(self, turn: _Turn, model: Model, response: ModelResponse, usage: Usage) -> TurnRecord:
         """Read the response: an answer, tool calls, or faults that the model can correct."""
-        agent, _task = turn.agent, turn.task
+        agent = turn.agent
         calls = calls_of(response)
         answers = [call for call in calls if call.tool_name == ANSWER_TOOL]
         uses: list[ToolRequest] = []
