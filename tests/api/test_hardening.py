@@ -435,7 +435,7 @@ def _every_operation() -> list[tuple[str, str]]:
 async def test_no_answer_of_any_route_may_be_stored(client: httpx2.AsyncClient):
     """Secrets and what jobs are about: also in the answers of routes that are still to come."""
     for method, path in _every_operation():
-        if path.endswith("/real-time"):
+        if path.endswith("/real-time") or path == "/v1/events":
             continue  # a stream without an end
         here = path.replace("{job_id}", "job_x").replace("{", "").replace("}", "")
         for headers in (ADMIN, {"Authorization": "Bearer none"}):

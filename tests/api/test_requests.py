@@ -29,6 +29,7 @@ HOOK = {"url": "https://example.com/hook", "events": ["job.completed"]}
 RUN = {"requirements": "Test", "workflow_type": "full"}
 AGENT = {"name": "a", "framework": "crewai"}
 MISSING = "missing"
+OVERLAPS = "one of 'skip', "
 WITH_ID = {"devora", "ai_orchestra", "orchestrator"}
 # For each route with a body: a body that fits, and for each kind of fault the field, its value, and what is expected.
 BODIES: dict[tuple[str, str], tuple[dict[str, Any], list[tuple[str, Any, str]]]] = {
@@ -54,6 +55,29 @@ BODIES: dict[tuple[str, str], tuple[dict[str, Any], list[tuple[str, Any, str]]]]
     ("POST", "/v1/jobs/{job_id}/retry"): ({}, []),
     ("POST", "/v1/jobs/{job_id}/approve"): ({}, [("step", 1, "string")]),
     ("POST", "/v1/jobs/{job_id}/reject"): ({}, [("step", 1, "string")]),
+    ("POST", "/v1/jobs/{job_id}/answers"): (
+        {"step": "address", "values": {}},
+        [("step", MISSING, "string"), ("values", [], "object"), ("note", 1, "string")],
+    ),
+    ("POST", "/v1/jobs/{job_id}/signals/{name}"): ({"input": {}}, []),
+    ("POST", "/v1/schedules"): (
+        {"workflow_id": "market_research", "input": {}, "spec": {"cron": ["@daily"]}},
+        [
+            ("input", MISSING, "object"),
+            ("spec", MISSING, "object"),
+            ("overlap", "queue", OVERLAPS),
+            ("spec.jitter_seconds", -1, "at least 0"),
+            ("paused", "x", "boolean"),
+        ],
+    ),
+    ("PATCH", "/v1/schedules/{schedule_id}"): ({}, [("name", 1, "string"), ("overlap", "queue", OVERLAPS)]),
+    ("POST", "/v1/schedules/{schedule_id}/pause"): ({}, [("note", 1, "string")]),
+    ("POST", "/v1/schedules/{schedule_id}/unpause"): ({}, [("note", 1, "string")]),
+    ("POST", "/v1/schedules/{schedule_id}/trigger"): ({}, [("overlap", "queue", OVERLAPS)]),
+    ("POST", "/v1/schedules/{schedule_id}/backfill"): (
+        {"start_at": "2027-01-01T00:00:00Z", "end_at": "2027-01-02T00:00:00Z"},
+        [("start_at", MISSING, "string"), ("overlap", "queue", OVERLAPS)],
+    ),
     ("POST", "/v1/webhooks"): (
         HOOK,
         [("url", MISSING, "string"), ("events", MISSING, "array"), ("events", [], "at least 1 items")],
@@ -155,7 +179,18 @@ def routes() -> Iterator[tuple[Surface, str, APIRoute]]:
 
 def filled(path: str) -> str:
     """The path with an id for each part that asks for one."""
-    for name in ("agent_id", "workflow_id", "job_id", "webhook_id", "key_id", "delivery_id", "session_id", "username"):
+    for name in (
+        "agent_id",
+        "workflow_id",
+        "job_id",
+        "webhook_id",
+        "schedule_id",
+        "key_id",
+        "name",
+        "delivery_id",
+        "session_id",
+        "username",
+    ):
         path = path.replace(f"{{{name}}}", "job_x" if name == "job_id" else "x")
     return path.replace("{id}", "job_x" if "executions" in path else "x")
 
