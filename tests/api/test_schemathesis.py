@@ -42,7 +42,7 @@ REFUSALS = {
 REPEATED = ["409", "422"]
 
 
-ENDLESS = {"/api/dashboard/real-time"}
+ENDLESS = {"/api/dashboard/real-time", "/v1/events"}
 
 
 DOCUMENTS = {(method, path): document for (method, path), document in operations().items() if path not in ENDLESS}
