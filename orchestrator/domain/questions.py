@@ -1,6 +1,7 @@
 """Questions to people: a form, an approval, or a tool call that needs a yes. One model for plans, code and tools."""
 
 import json
+from bisect import bisect_left
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
@@ -82,13 +83,15 @@ class Ask(BaseModel):
             raise ValueError(f"on_timeout is 'default', but the form has fields without one: {', '.join(required)}")
         return self
 
-    def question(self, id: str, step: str) -> "PersonQuestion":
+    def question(self, id: str, step: str, details: Any = None) -> "PersonQuestion":
         """The question of the step. `id` is the step, with the key of its item or round if it has one."""
+        check_details(details)
         return PersonQuestion(
             id=id,
             step=step,
             message=self.message,
             form=self.form,
+            details=details,
             timeout=self.timeout,
             by=self.by,
             on_timeout=self.on_timeout,
@@ -287,6 +290,15 @@ def check_details(details: Any) -> None:
 def fits(details: Any) -> bool:
     """Whether a value is short enough to show in a question."""
     return len(json.dumps(details).encode()) <= _MAX_DETAILS_BYTES
+
+
+def beginning(text: str) -> str:
+    """A text, or as much of its beginning as a question can show."""
+    if fits(text):
+        return text
+    end = " …"
+    longest = bisect_left(range(len(text)), True, key=lambda length: not fits(text[:length] + end))
+    return text[: longest - 1] + end
 
 
 def with_defaults(form: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
