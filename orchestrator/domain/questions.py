@@ -1,7 +1,6 @@
 """Questions to people: a form, an approval, or a tool call that needs a yes. One model for plans, code and tools."""
 
 import json
-from bisect import bisect_left
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
@@ -296,9 +295,10 @@ def beginning(text: str) -> str:
     """A text, or as much of its beginning as a question can show."""
     if fits(text):
         return text
-    end = " …"
-    longest = bisect_left(range(len(text)), True, key=lambda length: not fits(text[:length] + end))
-    return text[: longest - 1] + end
+    shown = text[:_MAX_DETAILS_BYTES]
+    while not fits(f"{shown} …"):
+        shown = shown[: len(shown) * 9 // 10]
+    return f"{shown} …"
 
 
 def with_defaults(form: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
