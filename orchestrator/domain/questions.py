@@ -295,10 +295,10 @@ def beginning(text: str) -> str:
     """A text, or as much of its beginning as a question can show."""
     if fits(text):
         return text
-    shown = text[:_MAX_DETAILS_BYTES]
-    while not fits(f"{shown} …"):
-        shown = shown[: len(shown) * 9 // 10]
-    return f"{shown} …"
+    start = text[:_MAX_DETAILS_BYTES]
+    while not fits(f"{start} …"):
+        start = start[: len(start) * 9 // 10]
+    return f"{start} …"
 
 
 def with_defaults(form: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
