@@ -18,6 +18,7 @@ from workflows.flow_values import (
     Context,
     Input,
     as_context,
+    details_of,
     error_of,
     item_input,
     mistake,
@@ -244,6 +245,7 @@ class Flow:
         form: type[Form],
         message: str,
         *,
+        show: Result[Any] | Input | str | None = None,
         step: str | None = None,
         key: str | int = "",
         timeout: timedelta | float = _WEEK,  # noqa: ASYNC109 - of a durable timer
@@ -252,13 +254,14 @@ class Flow:
     ) -> Form:
         """Ask a person with a form and return its values as the model, which has checked them before they count.
 
-        `step` is by default the name of the form. `by` restricts who may answer: `owner`, `role:ROLE`, `key:NAME`.
+        `show` is what the person decides on. `step` is by default the name of the form. `by` restricts who may answer:
+        `owner`, `role:ROLE`, `key:NAME`.
         Raises `CallFailed` of type `answer_timeout` if nobody answers in time; with `on_timeout="default"`, the
         defaults of the form count then.
         """
         step_id = step or snake_case(form.__name__)
         question = Ask(form=form, message=message, timeout=seconds(timeout), by=by, on_timeout=on_timeout)
-        answer = await self._asked(question.question(question_id(step_id, key), step_id), form)
+        answer = await self._asked(question.question(question_id(step_id, key), step_id, details_of(show)), form)
         return form.model_validate_json(json.dumps(answer.values))
 
     async def approval(
@@ -275,12 +278,11 @@ class Flow:
 
         Raises `CallFailed` of type `approval_timeout` if nobody decides in time.
         """
-        details = show.output if isinstance(show, Result) else show if show is None or isinstance(show, str) else None
         question = approval_question(
             question_id(step, key),
             step,
             message,
-            details=plain(show) if isinstance(show, Mapping | BaseModel) else details,
+            details=details_of(show),
             timeout=seconds(timeout),
             by=by,
         )

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_results import Result
     from orchestrator.domain.commands import AgentResult
     from orchestrator.domain.jobs import JobError
+    from orchestrator.domain.questions import beginning
 
 Input = Mapping[str, Any] | BaseModel
 """The input of a call: a mapping, or a model such as the `data` of an earlier result."""
@@ -61,6 +62,13 @@ def safe_key(key: str | int) -> str:
 def plain(input: Input) -> dict[str, Any]:
     """An input as plain data."""
     return input.model_dump(mode="json") if isinstance(input, BaseModel) else dict(input)
+
+
+def details_of(show: Result[Any] | Input | str | None) -> Any:
+    """What a question shows. A long text is shown by its beginning."""
+    if isinstance(show, Mapping | BaseModel):
+        return plain(show)
+    return beginning(show.output if isinstance(show, Result) else show) if show is not None else None
 
 
 def item_input(item: Any) -> Input:

@@ -82,13 +82,15 @@ class Ask(BaseModel):
             raise ValueError(f"on_timeout is 'default', but the form has fields without one: {', '.join(required)}")
         return self
 
-    def question(self, id: str, step: str) -> "PersonQuestion":
+    def question(self, id: str, step: str, details: Any = None) -> "PersonQuestion":
         """The question of the step. `id` is the step, with the key of its item or round if it has one."""
+        check_details(details)
         return PersonQuestion(
             id=id,
             step=step,
             message=self.message,
             form=self.form,
+            details=details,
             timeout=self.timeout,
             by=self.by,
             on_timeout=self.on_timeout,
@@ -287,6 +289,16 @@ def check_details(details: Any) -> None:
 def fits(details: Any) -> bool:
     """Whether a value is short enough to show in a question."""
     return len(json.dumps(details).encode()) <= _MAX_DETAILS_BYTES
+
+
+def beginning(text: str) -> str:
+    """A text, or as much of its beginning as a question can show."""
+    if fits(text):
+        return text
+    start = text[:_MAX_DETAILS_BYTES]
+    while not fits(f"{start} …"):
+        start = start[: len(start) * 9 // 10]
+    return f"{start} …"
 
 
 def with_defaults(form: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import Job
+from orchestrator.domain.jobs import Job, ToolUseRecord
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.devserver import DevServer
@@ -72,6 +72,7 @@ class Engine:
         self.parts = parts
         self.services = parts.services
         self.scripts = scripts
+        self._job_ids: list[str] = []
 
     def script(self, name: str, entries: Sequence[Entry], *, unused: bool = False) -> Script:
         """Answer the model requests of an agent with these entries, in order, in the place of the offline drafter.
@@ -88,12 +89,28 @@ class Engine:
         """The requests that the script of that name has received, as the model saw them."""
         return self.scripts.requests(name)
 
+    async def calls(self, tool: str) -> list[ToolUseRecord]:
+        """The calls of a tool so far, in the jobs that this engine has started and in their children.
+
+        A record has `arguments` (as text, such as `number: "7", amount: 5.0`), `effect_id`, `attempts`, `status`,
+        `result` and `error`.
+        """
+        return [record for job_id in self._job_ids for record in await self._tool_calls(job_id) if record.tool == tool]
+
+    async def _tool_calls(self, job_id: str) -> list[ToolUseRecord]:
+        records: list[ToolUseRecord] = []
+        for call in (await self.job(job_id)).calls:
+            records += [*call.tool_calls, *(await self._tool_calls(call.child) if call.child else [])]
+        return records
+
     async def start(self, target: str, input: dict[str, Any], **more: Any) -> Started:
         """Start an agent or a workflow of the catalogue. `config` is a `JobConfig`."""
         kind = JobKind.WORKFLOW if target in self.parts.catalogue.workflows else JobKind.AGENT
         config = more.pop("config", None) or JobConfig()
         request = StartRequest(kind=kind, target=target, input=input, config=config, **more)
-        return await self.services.starter.start(TESTER, request)
+        started = await self.services.starter.start(TESTER, request)
+        self._job_ids.append(started.job_id)
+        return started
 
     async def job(self, job_id: str) -> Job:
         """The present state of a job."""

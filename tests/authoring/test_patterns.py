@@ -39,6 +39,12 @@ def test_a_pattern_has_at_most_thirty_lines(path: Path) -> None:
 
 
 def test_the_guide_shows_a_pattern_as_it_is() -> None:
+    docs = EXAMPLE.parents[1] / "docs"
+    for kind, page in (("code", "authoring.md"), ("plans", "plans.md")):
+        assert (EXAMPLE / "agent_patterns" / kind / "polishing.py").read_text() in (docs / page).read_text()
+
+
+def test_the_guide_links_every_pattern() -> None:
     guide = (EXAMPLE.parents[1] / "docs" / "authoring.md").read_text()
-    for kind in ("code", "plans"):
-        assert (EXAMPLE / "agent_patterns" / kind / "polishing.py").read_text() in guide
+    for path in PATTERNS:
+        assert f"(../{path.relative_to(EXAMPLE.parents[1]).as_posix()})" in guide

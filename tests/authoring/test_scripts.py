@@ -7,9 +7,20 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel, Field
 
-from orchestrator.authoring import Agent, AgentOutput, Plan, Plugin, RetryPolicy, Step, WorkflowDefinition
+from orchestrator.authoring import (
+    Agent,
+    AgentError,
+    AgentOutput,
+    Plan,
+    Plugin,
+    RetryPolicy,
+    Step,
+    Tool,
+    ToolCall,
+    WorkflowDefinition,
+)
 from orchestrator.domain.jobs import JobState
-from orchestrator.testing import Engine, ModelRequest, assert_replays, fails, hangs, running_engine
+from orchestrator.testing import Engine, ModelRequest, assert_replays, calls, fails, hangs, running_engine, tool
 from orchestrator.testing.scripts import Script
 
 
@@ -37,6 +48,7 @@ REVIEWER = Agent(
     output_model=Review,
 )
 EDITOR = REVIEWER.model_copy(update={"id": "s_editor", "output_model": AgentOutput})
+SOON = RetryPolicy(initial_interval=0.01, maximum_attempts=2)
 FLOW = WorkflowDefinition(
     id="s_flow",
     name="Flow",
@@ -50,12 +62,32 @@ FLOW = WorkflowDefinition(
                 squad="qa",
                 agents=("s_reviewer",),
                 needs=("first",),
-                retry=RetryPolicy(initial_interval=0.01, maximum_attempts=2),
+                retry=SOON,
             ),
         )
     ),
 )
-PLUGIN = Plugin("scripted", agents=(REVIEWER, EDITOR), workflows=(FLOW,))
+PAID: list[str] = []
+
+
+async def pay(number: str, amount: float, call: ToolCall) -> str:
+    """Pay an amount back. The bank is busy at first."""
+    PAID.append(call.effect_id)
+    if len(PAID) == 1:
+        raise AgentError("The bank is busy.", kind="bank_busy", retryable=True)
+    return f"paid {amount} of {number}"
+
+
+CASHIER = REVIEWER.model_copy(
+    update={"id": "s_cashier", "output_model": AgentOutput, "tools": (Tool(pay, retry=SOON),)}
+)
+CASE = WorkflowDefinition(
+    id="s_case", name="Case", description="Pays in a child job", plan=Plan(steps=(Step(id="pay", workflow="s_pay"),))
+)
+PAY = WorkflowDefinition(
+    id="s_pay", name="Pay", description="Pays", plan=Plan(steps=(Step(id="cash", agents=("s_cashier",)),))
+)
+PLUGIN = Plugin("scripted", agents=(REVIEWER, EDITOR, CASHIER), workflows=(FLOW, CASE, PAY))
 REJECT, APPROVE = {"approved": False, "score": 2}, {"approved": True, "score": 9}
 
 
@@ -129,6 +161,23 @@ def test_an_answer_is_checked_when_the_script_is_made() -> None:
         Script("s_reviewer", REVIEWER, [{"approved": True, "score": 99}])
     with pytest.raises(TypeError, match="AgentOutput is not the output model of agent s_reviewer, Review"):
         Script("s_reviewer", REVIEWER, [AgentOutput(summary="s", output="o")])
+
+
+async def test_the_calls_of_a_tool_are_those_of_every_job_and_child(engine: Engine) -> None:
+    PAID.clear()
+    engine.script(
+        "s_cashier", [calls(tool("pay", number="7", amount=5.0)), {}, calls(tool("pay", number="8", amount=1.5)), {}]
+    )
+
+    for target in ("s_case", "s_cashier"):
+        job = await engine.run(target, {"text": "Pay"})
+        assert job.state is JobState.COMPLETED, job.error
+
+    first, second = await engine.calls("pay")
+    assert (first.arguments, first.attempts, first.result) == ('number: "7", amount: 5.0', 2, "paid 5.0 of 7")
+    assert (second.arguments, second.attempts) == ('number: "8", amount: 1.5', 1)
+    assert [first.effect_id, first.effect_id, second.effect_id] == PAID
+    assert await engine.calls("refund") == []
 
 
 async def test_a_history_that_does_not_replay_is_named(engine: Engine) -> None:

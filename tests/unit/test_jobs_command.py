@@ -93,6 +93,7 @@ def test_a_row_says_where_a_job_is_and_why() -> None:
         listed(1, progress=40, created_at=NOW - timedelta(hours=3), reason=reason("running")),
         listed(2, created_at=NOW - timedelta(days=2), reason=reason("stuck")),
         listed(3, status="failed", state="FAILED", error={"type": "malformed_output", "message": "No JSON."}),
+        listed(4, progress=None, calls_done=3, calls_known=7),
     ]
     lines = [line.split() for line in rows(jobs).splitlines()]
     assert lines == [
@@ -100,6 +101,7 @@ def test_a_row_says_where_a_job_is_and_why() -> None:
         ["wf_job_1", "w", "running", "40", "%", "3h"],
         ["wf_job_2", "w", "stuck", "0", "%", "2d", "Why", "stuck."],
         ["wf_job_3", "w", "failed", "0", "%", "malformed_output:", "No", "JSON."],
+        ["wf_job_4", "w", "running", "3/7"],
     ]
 
 
@@ -148,6 +150,16 @@ def test_a_picture_shows_each_call_with_its_attempts_time_and_cost() -> None:
     assert "└ attempt 1 30s ago  provider_unavailable: too busy" in picture
     assert re.search(r"· Write \[it\]  editor  pending", picture)
     assert "running  50 %  created 1m ago, running for 1 min 00 s" in picture
+
+
+def test_a_picture_names_the_round_of_a_call_and_shows_the_text_that_a_person_decides_on() -> None:
+    question = {"id": "release", "status": "open", "message": "Send it?", "details": "Dear customer,\nstop skating."}
+    picture = drawn(
+        {"status": "completed", "key": "2/a"}, progress=None, calls_done=1, calls_known=2, questions=[question]
+    )
+    assert "running  1/2  created 1m ago" in picture
+    assert "✓ Write [it] [2/a]  writer" in picture
+    assert "  ? release: Send it?\n      Dear customer,\n      stop skating." in picture
 
 
 def test_a_picture_says_why_a_job_waits_and_what_moves_it_on() -> None:

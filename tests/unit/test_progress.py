@@ -38,6 +38,19 @@ def test_elsewhere_than_on_a_terminal_each_change_is_one_line_without_escape_cod
 
 
 @pytest.mark.parametrize("terminal", [False, True])
+def test_a_job_whose_calls_are_not_all_known_shows_their_count(terminal: bool) -> None:
+    first, second = {"status": "completed", "key": "1"}, {"status": "running", "key": "2/a"}
+    screen = shown(job(first, second, progress=None, calls_done=1, calls_known=4), terminal=terminal)
+    if terminal:
+        assert "25%" in screen
+        return
+    assert [line.split() for line in screen.splitlines()] == [
+        ["1/4", "write[1]", "writer", "completed"],
+        ["1/4", "write[2/a]", "writer", "running"],
+    ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize(
     ("code", "report"),
     [

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.domain.access import Principal, Role, Scope
-from orchestrator.domain.questions import Ask, PersonQuestion, approval_question, tool_question
+from orchestrator.domain.questions import Ask, PersonQuestion, approval_question, beginning, tool_question
 
 
 class Ticket(BaseModel):
@@ -83,6 +83,17 @@ def test_a_tool_call_is_a_question_with_its_arguments_and_no_answer_is_a_no() ->
 def test_what_is_too_long_to_show_is_refused_or_named() -> None:
     with pytest.raises(ValueError, match="at most"):
         approval_question("q", "q", "Ship?", details="x" * 10_000)
+    with pytest.raises(ValueError, match="at most"):
+        Ask(form=Ticket, message="Which?").question("q", "q", "x" * 10_000)
     question = tool_question("q", "q", "a", "Go?", arguments={"n": 1, "text": "x" * 9000}, schema={"type": "object"})
     assert question.details["n"] == 1
     assert question.details["text"].endswith("x… (9000 characters)")
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "\n", "😀"])
+def test_a_long_text_is_shown_by_its_beginning(letter: str) -> None:
+    shown = beginning(letter * 10_000)
+    assert shown.startswith(letter * 400)
+    assert shown.endswith(f"{letter} …")
+    assert approval_question("q", "q", "Ship?", details=shown).details == shown
+    assert beginning("short") == "short"

@@ -49,7 +49,7 @@ def _head(job: FollowedJob, frame: Frame) -> Iterator[Text]:
     where = state_word(job)
     yield Text.assemble((job.job_id, "bold"), "  ", one_line(job.name), f"  ({one_line(job.target)})")
     yield Text.assemble(
-        (where.replace("_", " "), f"bold {STYLES.get(where, '')}".strip()), f"  {job.progress} %", _age(job, frame)
+        (where.replace("_", " "), f"bold {STYLES.get(where, '')}".strip()), f"  {job.progress_text}", _age(job, frame)
     )
     if job.reason is not None:
         since = job.reason.since
@@ -71,7 +71,9 @@ def _questions(job: FollowedJob, frame: Frame) -> Iterator[Text]:
             continue
         left = f" (for {span((question.deadline - frame.now).total_seconds())})" if question.deadline else ""
         yield Text.assemble("  ? ", (one_line(question.id), "bold"), f": {one_line(question.message)}{left}")
-        if question.details is not None:
+        if isinstance(question.details, str):
+            yield from (Text(f"      {line}") for line in plain(question.details).splitlines())
+        elif question.details is not None:
             yield Text(f"      {one_line(json.dumps(question.details, ensure_ascii=False))}")
         required = question.input_schema.get("required", [])
         for name, schema in question.fields.items():
@@ -79,6 +81,11 @@ def _questions(job: FollowedJob, frame: Frame) -> Iterator[Text]:
             optional = "" if name in required else ", optional"
             text = one_line(schema.get("description", ""))
             yield Text(f"      {one_line(name)} ({one_line(kind)}{optional}) {text}".rstrip())
+
+
+def _title(call: ShownCall) -> str:
+    title = call.title or call.step
+    return f"{title} [{call.key}]" if call.key else title
 
 
 def _age(job: FollowedJob, frame: Frame) -> str:
@@ -94,7 +101,7 @@ def _calls(job: FollowedJob, frame: Frame) -> Iterator[Text]:
     if not job.steps:
         return
     yield Text()
-    titles = [_cut(call.title or call.step) for call in job.steps]
+    titles = [_cut(_title(call)) for call in job.steps]
     agents = [_cut(f"{call.agent} #{call.call}" if call.call > 1 else call.agent) for call in job.steps]
     title_width, agent_width = max(map(len, titles)), max(map(len, agents))
     for call, title, agent in zip(job.steps, titles, agents, strict=True):

@@ -70,7 +70,7 @@ def table(jobs: Iterable[ListedJob], now: datetime, *, is_complete: bool) -> Tab
             plain_cell(job.job_id),
             plain_cell(job.target),
             Text(state, style=STYLES.get(state, "")),
-            f"{job.progress} %",
+            job.progress_text,
             age(job.created_at, now),
             plain_cell(reason_text(job)),
         )
@@ -87,7 +87,7 @@ def _two_lines(job: ListedJob, now: datetime) -> Iterator[Text]:
     yield Text.assemble(
         "  ",
         (state, STYLES.get(state, "")),
-        f"  {job.progress} %  {age(job.created_at, now)}  ",
+        f"  {job.progress_text}  {age(job.created_at, now)}  ",
         one_line(reason_text(job)),
     )
 

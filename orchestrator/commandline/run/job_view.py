@@ -39,6 +39,7 @@ class ShownCall(JobView):
     step: str
     agent: str
     call: int = 1
+    key: str = ""
     title: str = ""
     status: str
     attempts: list[ShownAttempt] = Field(default_factory=list)
@@ -48,6 +49,11 @@ class ShownCall(JobView):
     model: str | None = None
     error: ShownFault | None = None
     reused: bool = False
+
+    @property
+    def place(self) -> str:
+        """The step, with the item or the round of the call if it has one."""
+        return f"{self.step}[{self.key}]" if self.key else self.step
 
     @property
     def ended(self) -> bool:
@@ -106,7 +112,9 @@ class ListedJob(JobView):
     state: str = ""
     reason: Why | None = None
     error: ShownFault | None = None
-    progress: int = 0
+    progress: int | None = 0
+    calls_done: int = 0
+    calls_known: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
@@ -117,6 +125,11 @@ class ListedJob(JobView):
     def target(self) -> str:
         """The id of its workflow or agent."""
         return self.workflow_id or self.agent_id or self.name
+
+    @property
+    def progress_text(self) -> str:
+        """Percent, or the calls that have ended of those that are known while the number of calls is open."""
+        return f"{self.calls_done}/{self.calls_known}" if self.progress is None else f"{self.progress} %"
 
 
 class FollowedJob(ListedJob):

@@ -73,23 +73,22 @@ class Lines:
         for call in job.steps:
             if call.status != CallStatus.PENDING:
                 self._print(
-                    f"{call.step}/{call.agent}/{call.call}",
-                    f"{one_line(call.step):<28} {one_line(call.agent):<26} {words(call)}",
-                    job.progress,
+                    f"{call.place}/{call.agent}/{call.call}",
+                    f"{one_line(call.place):<28} {one_line(call.agent):<26} {words(call)}",
+                    job.progress_text,
                 )
-        self._print("reason", reason(job) or "", job.progress)
+        self._print("reason", reason(job) or "", job.progress_text)
 
     def trouble(self, message: str) -> None:
         """Print the message, unless it is the last one printed."""
-        self._print("reason", f"{message}; the job continues; retrying", None)
+        self._print("reason", f"{message}; the job continues; retrying", "")
 
-    def _print(self, key: str, text: str, progress: int | None) -> None:
+    def _print(self, key: str, text: str, progress: str) -> None:
         if self._printed.get(key, "") == text:
             return
         self._printed[key] = text
         if text:
-            percent = " " * 5 if progress is None else f"{progress:>3} %"
-            self._console.print(f"{percent}  {text}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(f"{progress:>5}  {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
@@ -121,7 +120,8 @@ class Bars:
         self._progress.update(
             self._job,
             description=f"[bold]{escape(one_line(job.name))}[/]",
-            completed=job.progress,
+            total=100 if job.progress is not None else max(job.calls_known, 1),
+            completed=job.calls_done if job.progress is None else job.progress,
             words=escape(reason(job) or "") or _SIGNS.get(job.status, job.status),
         )
         for step, calls in _by_step(job.steps).items():
