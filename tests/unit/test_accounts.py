@@ -13,7 +13,7 @@ from orchestrator.services.access.tokens import Claims, TokenSigner, TokenType
 from orchestrator.services.access.users import Accounts, BootstrapUser, SignedTokens
 from orchestrator.storage.users import UserRecord
 
-NOON = datetime.now(UTC)
+NOON = datetime.now(UTC) + timedelta(hours=1)  # Tokens must not expire before a long test run gets here.
 ACCOUNT = "ada:0123456789abcdef"
 
 
