@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import HTTPConnection
 
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.schemas import expected_of, field_at, fields_of
 
 MAX_FAULTS: Final = 20
@@ -65,7 +66,8 @@ def unknown_query(connection: HTTPConnection, allowed_names: frozenset[str]) -> 
         return None
     short_name = name.encode(errors="replace").decode()[:_MAX_NAME_LENGTH]
     expected = f"one of {', '.join(sorted(allowed_names))}" if allowed_names else "no query parameters"
-    return InvalidInput(f"Unknown query parameter: {short_name}", field=short_name, expected=expected)
+    hint = near_match(short_name, sorted(allowed_names)) or f" Expected {expected}"
+    return InvalidInput(f"Unknown query parameter: {short_name}.{hint}", field=short_name, expected=expected)
 
 
 def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None = None) -> InvalidRequest:

@@ -56,5 +56,5 @@ async def execute_agent(
             eta = await services.catalogue.eta_seconds(JobKind.AGENT, agent_id)
             job = await first_look(services, principal, started) if started.replayed else None
             return agent_accepted(started, job, eta)
-        job = await finished(services, principal, started)
+        job = await finished(request, services, principal, started)
         return agent_finished(job, await whole_output(services, job))

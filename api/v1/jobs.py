@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
+from api.attendance import attended
 from api.deps import JobId, Svc, waiting
 from api.security import JobsRead
 from api.v1.bodies import Moment
@@ -140,7 +141,8 @@ async def get_job(
 ) -> JobDetail:
     """One job: state, reason, progress, steps and output. With `wait`, answers when `until` holds."""
     with waiting(request, principal, waits=wait > 0):
-        job = await services.follower.until(principal, job_id, wait, until)
+        job = await attended(request, services.follower.until(principal, job_id, wait, until)) if wait else None
+        job = job or await services.reader.get(principal, job_id)
     return await whole_detail(services, job)
 
 

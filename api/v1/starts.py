@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from fastapi import Response
+from fastapi import Request, Response
 from structlog.contextvars import bind_contextvars
 
+from api.attendance import attended
 from api.idempotency import REPLAYED
 from api.v1.bodies import StartBody
 from api.v1.envelope import NOT_FOUND, ONCE, ErrorEnvelope
@@ -57,19 +58,23 @@ def announce(response: Response, started: Started, *, asynchronous: bool) -> Non
         response.status_code = 202
 
 
-async def finished(services: Services, principal: Principal, started: Started) -> Job:
+async def finished(request: Request, services: Services, principal: Principal, started: Started) -> Job:
     """Wait for the end of a job and return it.
 
-    Raises `DeadlineExceeded` with the id of the job, which continues, when the synchronous wait runs out (D-044) or the
-    job cannot be followed.
+    Raises `DeadlineExceeded` with the id of the job, which continues, when the synchronous wait runs out (D-044), the
+    server stops or the job cannot be followed.
     """
     job_id, seconds = started.job_id, services.sync_timeout
     links = Links.of(job_id)
     try:
-        job = await services.follower.until_end(principal, job_id, seconds, just_started=started.just_now)
+        wait = services.follower.until_end(principal, job_id, seconds, just_started=started.just_now)
+        job = await attended(request, wait)
     except Unavailable as fault:
         message = f"Job {job_id} was started and continues, but: {fault.message}"
         raise DeadlineExceeded(message, job_id=job_id, links=links.model_dump()) from fault
+    if job is None:
+        message = f"Job {job_id} was started and continues, but the server stops. Follow it at {links.self}"
+        raise DeadlineExceeded(message, retry_after=_RETRY_AFTER, job_id=job_id, links=links.model_dump())
     if not job.state.terminal:
         message = f"Job {job_id} has not ended after {seconds:g} seconds and continues. Follow it at {links.self}"
         raise DeadlineExceeded(

@@ -49,5 +49,5 @@ async def run_workflow(
         if body.asynchronous:
             eta = await services.catalogue.eta_seconds(JobKind.WORKFLOW, workflow_id)
             return workflow_accepted(started, await first_look(services, principal, started), definition, eta)
-        job = await finished(services, principal, started)
+        job = await finished(request, services, principal, started)
         return workflow_finished(job, await whole_output(services, job), definition)

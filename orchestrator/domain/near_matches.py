@@ -9,5 +9,5 @@ _MAX_COMPARED = 100
 
 def near_match(name: str, names: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the most similar of the names; empty if none is similar."""
-    matches = get_close_matches(name[:_MAX_COMPARED], list(names), n=1)
+    matches = get_close_matches(name[:_MAX_COMPARED], [str(each) for each in names], n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""

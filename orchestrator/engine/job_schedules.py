@@ -237,6 +237,9 @@ def _faults(schedule_id: str) -> Iterator[None]:
         fault = error.message.partition("Invalid schedule spec: ")[2]
         if not fault:
             raise
+        if "time zone" in fault or "timezone" in fault.lower():
+            expected = "a name of the IANA database, such as Europe/Paris"
+            raise InvalidInput(f"invalid spec: {fault}", field="spec.time_zone", expected=expected) from error
         raise InvalidInput(f"invalid spec: {fault}", field="spec", expected="times that Temporal accepts") from error
 
 

@@ -145,7 +145,7 @@ func (c config) attempt(ctx context.Context, call call, body []byte, key string,
 	began := time.Now()
 	response, err := c.http.Do(request)
 	if err != nil {
-		fault = networkError(ctx, withoutURL(err))
+		fault = c.networkError(ctx, withoutURL(err))
 		c.logAttempt(ctx, call, got.Response, began, fault)
 		return got, fault
 	}
@@ -153,7 +153,7 @@ func (c config) attempt(ctx context.Context, call call, body []byte, key string,
 	got.Status, got.Header = response.StatusCode, response.Header
 	got.Body, err = io.ReadAll(io.LimitReader(response.Body, largestAnswer+1))
 	if err != nil {
-		fault = networkError(ctx, err)
+		fault = c.networkError(ctx, err)
 		fault.RequestID = response.Header.Get("X-Request-ID")
 	} else if len(got.Body) > largestAnswer {
 		got.Body = nil

@@ -190,10 +190,17 @@ func (c config) root() string {
 	return strings.TrimSuffix(strings.TrimRight(c.baseURL, "/"), "/v1")
 }
 
-// shownURL is the base URL without name and password, for messages.
-func (c config) shownURL() string { return credentials.ReplaceAllString(c.baseURL, "//***@") }
+// shownURL is the base URL for messages: without name, password, query and fragment, also if it is malformed.
+func (c config) shownURL() string {
+	shown := credentials.ReplaceAllString(c.baseURL, "${1}//***@")
+	if at := strings.IndexAny(shown, "?#"); at >= 0 {
+		shown = shown[:at+1] + "***"
+	}
+	return shown
+}
 
-var credentials = regexp.MustCompile(`//[^/]*@`)
+// credentials is all before the last "@", after the scheme: a password may contain "/", "#" and "@".
+var credentials = regexp.MustCompile(`(?s)^(https?:)?.*@`)
 
 // sharedHTTPClient serves all clients without WithHTTPClient: a new client per request reuses connections.
 var sharedHTTPClient = sync.OnceValue(func() *http.Client {

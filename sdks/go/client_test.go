@@ -278,6 +278,9 @@ func TestConnectionRefused(t *testing.T) {
 	if !errors.Is(err, devora.ErrConnection) || errors.Is(err, devora.ErrTimeout) || asError(t, err).IdempotencyKey == "" {
 		t.Error(err)
 	}
+	if !strings.Contains(err.Error(), "http://"+address) || !strings.Contains(err.Error(), "DEVORA_BASE_URL") {
+		t.Error(err)
+	}
 	if len(retries) != 2 || retries[1].Attempt != 2 || retries[1].Err == nil || retries[1].Path != "/v1/agents/a/execute" {
 		t.Errorf("%+v", retries)
 	}

@@ -135,32 +135,44 @@ var retried = map[int]bool{
 	http.StatusGatewayTimeout:      true,
 }
 
+// errorEnvelope is the body of an unsuccessful response.
+type errorEnvelope struct {
+	Error errorBody `json:"error"`
+}
+
+type errorBody struct {
+	Code       string         `json:"code"`
+	Message    string         `json:"message"`
+	RetryAfter *float64       `json:"retry_after"`
+	Details    map[string]any `json:"details"`
+	RequestID  string         `json:"request_id"`
+
+	Extra Extra `json:"-"` // members of another type: they cost no other member
+}
+
+func (x *errorBody) UnmarshalJSON(data []byte) error {
+	type plain errorBody
+	return decodeObject(data, (*plain)(x))
+}
+
 // answerError returns the error of an unsuccessful response.
 func answerError(status int, header http.Header, body []byte) *Error {
 	e := &Error{kind: kindOf(status), Status: status, RequestID: header.Get("X-Request-ID"), Body: body, Header: header}
-	var envelope struct {
-		Error struct {
-			Code       string          `json:"code"`
-			Message    string          `json:"message"`
-			RetryAfter *float64        `json:"retry_after"`
-			Details    json.RawMessage `json:"details"`
-			RequestID  string          `json:"request_id"`
-		} `json:"error"`
-	}
-	if err := json.Unmarshal(body, &envelope); err == nil && envelope.Error.Message != "" {
-		e.Code, e.Message = envelope.Error.Code, envelope.Error.Message
-		// details of another type stay in Body
-		if json.Unmarshal(envelope.Error.Details, &e.Details) == nil {
-			e.Field, _ = e.Details["field"].(string)
-			e.JobID, _ = e.Details["job_id"].(string)
-		}
+	var envelope errorEnvelope
+	err := json.Unmarshal(body, &envelope)
+	failure := envelope.Error
+	if err == nil && (failure.Message != "" || failure.Code != "") {
+		e.Code, e.Message, e.Details = failure.Code, failure.Message, failure.Details
+		e.Field, _ = e.Details["field"].(string)
+		e.JobID, _ = e.Details["job_id"].(string)
 		if e.RequestID == "" {
-			e.RequestID = envelope.Error.RequestID
+			e.RequestID = failure.RequestID
 		}
-		if seconds := envelope.Error.RetryAfter; seconds != nil && *seconds >= 0 && *seconds <= 1e9 {
+		if seconds := failure.RetryAfter; seconds != nil && *seconds >= 0 && *seconds <= 1e9 {
 			e.RetryAfter = time.Duration(*seconds * float64(time.Second))
 		}
-	} else {
+	}
+	if e.Message == "" {
 		e.Message = "unexpected response " + http.StatusText(status) + ": " + beginning(body)
 		if location := header.Get("Location"); location != "" && status < http.StatusBadRequest {
 			e.Code, e.Message = "unexpected_redirect", "the server redirects to "+location+": use that address as the base URL"
@@ -186,11 +198,12 @@ func tooLarge(what string) *Error {
 }
 
 // networkError returns the error of an attempt without a complete response. ctx is the call's, not the attempt's.
-func networkError(ctx context.Context, err error) *Error {
+func (c config) networkError(ctx context.Context, err error) *Error {
 	if ctx.Err() != nil {
 		return contextError(ctx)
 	}
-	e := &Error{kind: ErrConnection, Code: "connection_error", Message: "connection failed: " + err.Error(), cause: err, retry: true}
+	e := &Error{kind: ErrConnection, Code: "connection_error", cause: err, retry: true,
+		Message: "no response from " + c.shownURL() + ": " + err.Error() + "; is the server running? DEVORA_BASE_URL selects another"}
 	var timeout net.Error
 	var certificate *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
@@ -199,7 +212,7 @@ func networkError(ctx context.Context, err error) *Error {
 		e.retry = false // another attempt would meet the same server
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		e.kind, e.Code = ErrTimeout, "timeout"
-		e.Message = "no response in time: " + err.Error()
+		e.Message = "no response in time from " + c.shownURL() + ": " + err.Error() + "; is the server running? DEVORA_BASE_URL selects another"
 	}
 	return e
 }

@@ -254,3 +254,34 @@ func TestACallerWhoLeavesLeavesNothingBehind(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+// A member of another type costs no other member of the error.
+func TestAnErrorKeepsWhatCanBeRead(t *testing.T) {
+	for _, wrong := range []string{`"details": 5`, `"retry_after": "soon"`, `"request_id": {}`, `"retry_after": 1e400`, `"hint": []`} {
+		fault := answerError(409, http.Header{}, []byte(`{"error": {"code": "conflict", "message": "taken", `+wrong+`}}`))
+		if fault.Code != "conflict" || fault.Message != "taken" {
+			t.Errorf("%s: %v", wrong, fault)
+		}
+	}
+	fault := answerError(404, http.Header{}, []byte(`{"error": {"code": "not_found", "message": [], "details": {"field": "x"}, "request_id": "req_1"}}`))
+	if fault.Code != "not_found" || fault.Field != "x" || fault.RequestID != "req_1" || !strings.Contains(fault.Message, "Not Found") {
+		t.Errorf("%#v", fault)
+	}
+	if status := statusOf([]byte(`{"error": {"code": "not_found", "message": 5, "details": []}}`)); status != 404 {
+		t.Error(status)
+	}
+}
+
+func TestAPasswordIsNeverShown(t *testing.T) {
+	for _, address := range []string{"https://user:sec/ret@host/v1", "https://user:sec#ret@host", "https://user:sec?ret@host", "https://user:sec@ret@host",
+		"user:sec-ret@host", "https://user:sec\nret@host", "https://host/v1?key=sec-ret", "https://host#sec-ret", "ftp://sec:ret@host", `http:\\user:sec@host`} {
+		err := NewClient("k", WithBaseURL(address)).Err()
+		shown := NewClient("k", WithBaseURL(address)).String()
+		if !errors.Is(err, ErrConfiguration) || strings.Contains(err.Error()+shown, "sec") || strings.Contains(err.Error()+shown, "ret@") {
+			t.Errorf("%q: %v, %s", address, err, shown)
+		}
+	}
+	if shown := (config{baseURL: "https://host:8000/v1"}).shownURL(); shown != "https://host:8000/v1" {
+		t.Error(shown)
+	}
+}

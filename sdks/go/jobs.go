@@ -108,6 +108,10 @@ func (s *JobService) AllEvents(ctx context.Context, jobID string, params *EventL
 			if !page.HasMore || page.Next == nil {
 				return
 			}
+			if stays(query.After, *page.Next) {
+				yield(nil, endless(*page.Next))
+				return
+			}
 			query.After = *page.Next
 		}
 	}

@@ -61,6 +61,10 @@ func all[T any](first Page, fetch func(Page) ([]T, position, error)) iter.Seq2[*
 			}
 			switch {
 			case at.hasMore && at.next != nil:
+				if stays(where.After, *at.next) {
+					yield(nil, endless(*at.next))
+					return
+				}
 				where.After, where.Offset = *at.next, 0
 			case at.next == nil && !at.hasMore && where.After == "" && len(entries) > 0 && where.Offset+len(entries) < at.total:
 				where.Offset += len(entries)
@@ -69,6 +73,14 @@ func all[T any](first Page, fetch func(Page) ([]T, position, error)) iter.Seq2[*
 			}
 		}
 	}
+}
+
+// stays reports that a cursor does not move on, so that the pages would never end.
+func stays(after, next string) bool { return next == "" || next == after }
+
+func endless(cursor string) *Error {
+	return &Error{kind: ErrInvalidResponse, Code: "unexpected_response",
+		Message: "invalid page: has_more is true, but the cursor stays at " + quoted(cursor)}
 }
 
 // value dereferences a pointer; nil is the zero value.

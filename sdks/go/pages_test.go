@@ -127,3 +127,21 @@ func TestAllEventsOfAJob(t *testing.T) {
 		t.Error(events)
 	}
 }
+
+func TestACursorThatStaysIsAnError(t *testing.T) {
+	for _, next := range []string{"c1", ""} {
+		client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+			fmt.Fprintf(w, `{"jobs": [{"job_id": "1"}], "events": [{"id": "e"}], "total": 9, "next": %q, "has_more": true}`, next)
+		})
+		if ids, err := jobIDs(t, client, nil); !errors.Is(err, devora.ErrInvalidResponse) || len(ids) == 0 {
+			t.Error(ids, err)
+		}
+		var last error
+		for _, err := range client.Jobs.AllEvents(context.Background(), "job_1", nil) {
+			last = err
+		}
+		if !errors.Is(last, devora.ErrInvalidResponse) || seen.count() > 4 {
+			t.Error(last, seen.count())
+		}
+	}
+}

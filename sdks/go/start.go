@@ -39,9 +39,15 @@ func (c *Client) start(ctx context.Context, body startBody, options []Option, pa
 }
 
 // runToEnd starts one job and waits for its end, through lost connections.
+//
+// A deadline within the server's own wait would cut that wait, and the job's id with it: the job is then started without
+// a wait, so that the error of the deadline names it.
 func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option, parts ...string) (*Result, error) {
 	ctx, cancel := c.config.with(options).deadline(ctx, blockTimeout)
 	defer cancel()
+	if until, ok := ctx.Deadline(); ok && time.Until(until) < blockAttempt {
+		body.Async = true
+	}
 	options = append(options[:len(options):len(options)], WithTimeout(noTimeout)) // ctx holds the deadline
 	blocking := call{method: http.MethodPost, body: body, attemptLimit: blockAttempt, persistent: true}
 	result, err := fetch[Result](ctx, c, blocking, options, parts...)
@@ -54,6 +60,9 @@ func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option,
 	}
 	if err := result.failure(); err != nil {
 		return nil, err
+	}
+	if result.Status == "" || result.JobID == "" {
+		return nil, noJob(result.RequestID)
 	}
 	if !result.Status.Ended() { // answered before the end of the job
 		return c.resultOf(ctx, result.JobID, options)

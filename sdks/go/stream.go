@@ -52,7 +52,7 @@ func (s *JobService) Stream(ctx context.Context, jobID string, params *StreamPar
 			return nil, !yield(event, nil) || event.Ends()
 		}
 		if err := stream.follow(ctx, "jobs", jobID, "events"); err != nil {
-			yield(nil, unfinished(err, jobID))
+			yield(nil, unfinished(err, jobID, nil))
 		}
 	}
 }
@@ -169,6 +169,10 @@ func (s *stream) connect(ctx context.Context, number int) (fault *Error, done bo
 	}
 	request.Header.Set("Accept", "text/event-stream")
 	if s.cursor != "" {
+		if fault := checkHeader("Last-Event-ID", s.cursor); fault != nil {
+			fault.Field, fault.Message = "after", "invalid cursor "+quoted(s.cursor)+": expected the id of an event"
+			return fault, false
+		}
 		request.Header.Set("Last-Event-ID", s.cursor)
 	}
 	began := time.Now()
@@ -226,7 +230,9 @@ func (s *stream) take(frame frame, header http.Header) (fault *Error, done bool)
 			return nil, false
 		}
 		s.remember(frame.id)
-		s.cursor = frame.id
+		if checkHeader("Last-Event-ID", frame.id) == nil { // else resume after the last id that can be sent
+			s.cursor = frame.id
+		}
 	}
 	return s.emit(frame)
 }
@@ -277,11 +283,17 @@ func (s *stream) look(ctx context.Context) (*Job, *EventList, error) {
 		c.maxRetries, c.response = unlimited, nil
 		WithTimeout(noTimeout)(c)
 	}
-	job, err := s.jobs.Get(ctx, s.jobID, patient)
+	attempt := call{method: http.MethodGet, attemptLimit: s.config.stallTimeout}
+	job, err := fetch[Job](ctx, s.jobs.client, attempt, []Option{patient}, "jobs", s.jobID)
 	if err != nil {
 		return nil, nil, err
 	}
-	page, err := s.jobs.Events(ctx, s.jobID, &EventListParams{After: s.cursor, Limit: 1}, patient)
+	if job.Status == "" {
+		return nil, nil, noJob(job.RequestID)
+	}
+	attempt.query = url.Values{"limit": {"1"}}
+	set(attempt.query, "after", s.cursor)
+	page, err := fetch[EventList](ctx, s.jobs.client, attempt, []Option{patient}, "jobs", s.jobID, "events")
 	return job, page, err
 }
 
@@ -289,9 +301,9 @@ func (s *stream) look(ctx context.Context) (*Job, *EventList, error) {
 func (s *stream) broken(ctx, within context.Context, err error) *Error {
 	if ctx.Err() == nil && within.Err() != nil {
 		return &Error{kind: ErrTimeout, Code: "stalled", cause: err, retry: true,
-			Message: "the stream was silent for " + s.config.stallTimeout.String()}
+			Message: "the stream of " + s.config.shownURL() + " was silent for " + s.config.stallTimeout.String()}
 	}
-	return networkError(ctx, err)
+	return s.config.networkError(ctx, err)
 }
 
 // streamFault decides whether the stream reconnects after an error of the server.
@@ -307,11 +319,7 @@ func streamFault(fault *Error) *Error {
 
 // statusOf returns the HTTP status for the error code of a frame.
 func statusOf(body []byte) int {
-	var envelope struct {
-		Error struct {
-			Code string `json:"code"`
-		} `json:"error"`
-	}
+	var envelope errorEnvelope
 	_ = json.Unmarshal(body, &envelope) // a body of another form has no code and counts as 500
 	switch envelope.Error.Code {
 	case "invalid_request":

@@ -358,3 +358,56 @@ func eventually(t *testing.T, fault func() string) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+func TestACursorThatCannotBeSentEndsAStream(t *testing.T) {
+	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { log{1}.send(w, r, 9) })
+	for _, cursor := range []string{"run:1\n", "run:é", "a\r\nX: y"} {
+		_, err := collect(t, client, &devora.StreamParams{After: cursor})
+		if !errors.Is(err, devora.ErrInvalidRequest) || asError(t, err).Field != "after" {
+			t.Errorf("%q: %v", cursor, err)
+		}
+	}
+	if seen.count() != 0 {
+		t.Error(seen.count())
+	}
+}
+
+func TestAnEventIdThatCannotBeSentIsNoCursor(t *testing.T) {
+	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+		if number == 1 {
+			log{3}.send(w, r, 1)
+			io.WriteString(w, "event: job_progress\ndata: {\"id\":\"run:2\",\"type\":\"job_progress\",\"job_id\":\"job_1\"}\nid: run:é\n\n")
+			return
+		}
+		log{3}.send(w, r, 9)
+	})
+	if ids, err := collect(t, client, nil); err != nil || len(ids) != 4 || ids[3] != 3 {
+		t.Error(ids, err)
+	}
+	if cursors := seen.headers("Last-Event-ID"); !slices.Equal(cursors, []string{"", "run:1"}) {
+		t.Error(cursors)
+	}
+}
+
+// After an empty connection the stream looks at the job: a server that is silent then does not hold it for ever.
+func TestALookAtASilentServerIsRepeated(t *testing.T) {
+	var held atomic.Int32
+	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+		switch {
+		case number == 1:
+			w.Header().Set("Content-Type", "text/event-stream")
+		case !strings.HasSuffix(r.URL.Path, "/events") && held.Add(1) == 1:
+			<-r.Context().Done()
+		case !strings.HasSuffix(r.URL.Path, "/events"):
+			io.WriteString(w, `{"job_id": "job_1", "status": "running"}`)
+		case r.Header.Get("Accept") == "application/json":
+			io.WriteString(w, `{"events": [], "next": null, "has_more": false}`)
+		default:
+			log{2}.send(w, r, 9)
+		}
+	})
+	ids, err := collect(t, client, nil, devora.WithStallTimeout(100*time.Millisecond))
+	if err != nil || !slices.Equal(ids, upTo(2)) || held.Load() != 2 {
+		t.Error(ids, err, held.Load())
+	}
+}

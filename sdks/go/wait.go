@@ -3,7 +3,6 @@ package devora
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,36 +22,51 @@ func (s *JobService) Wait(ctx context.Context, jobID string, options ...Option) 
 	ctx, cancel := config.deadline(ctx, noTimeout)
 	defer cancel()
 	options = append(options[:len(options):len(options)], WithTimeout(noTimeout)) // ctx holds the deadline
+	var last *Job
 	for {
 		began := time.Now()
 		seconds := longPoll.Seconds()
 		if until, ok := ctx.Deadline(); ok {
-			seconds = math.Ceil(max(0, min(seconds, time.Until(until).Seconds())))
+			// A little less than the rest, so that the answer comes in time, with the reason why the job has not ended.
+			seconds = max(0, min(seconds, 0.9*time.Until(until).Seconds()))
 		}
-		query := url.Values{"wait": {strconv.FormatFloat(seconds, 'f', -1, 64)}, "until": {"end"}}
+		query := url.Values{"wait": {strconv.FormatFloat(seconds, 'f', 3, 64)}, "until": {"end"}}
 		poll := call{method: http.MethodGet, query: query, timeout: noTimeout, attemptLimit: longPoll + longPollSlack, patient: true}
 		job, err := fetch[Job](ctx, s.client, poll, options, "jobs", jobID)
 		if err != nil {
-			return nil, unfinished(err, jobID)
+			return nil, unfinished(err, jobID, last)
+		}
+		if job.Status == "" {
+			return nil, noJob(job.RequestID)
 		}
 		if job.Status.Ended() {
 			return job.outcome()
 		}
-		if time.Since(began) < time.Second { // the server did not wait: do not poll in a tight loop
+		last = job
+		if time.Since(began).Seconds() < min(1, seconds/2) || seconds < 0.01 { // the server did not wait: do not poll in a tight loop
 			if sleep(ctx, config.backoff.pause(1)) != nil {
-				return nil, unfinished(contextError(ctx), jobID)
+				return nil, unfinished(contextError(ctx), jobID, last)
 			}
 		}
 	}
 }
 
-// unfinished adds the job id to the error of a wait or a stream.
-func unfinished(err error, jobID string) error {
+// noJob returns the error of a response without the status of a job: waiting would never end.
+func noJob(requestID string) *Error {
+	return &Error{kind: ErrInvalidResponse, Code: "unexpected_response", RequestID: requestID,
+		Message: "invalid response, check the base URL: expected a job with its id and status"}
+}
+
+// unfinished adds the job id to the error of a wait or a stream, and the reason why the job is open, if it is known.
+func unfinished(err error, jobID string, last *Job) error {
 	var fault *Error
 	if errors.As(err, &fault) {
 		fault.JobID = jobID
 		if fault.kind == ErrTimeout {
 			fault.Message = "job " + jobID + " has not ended before the deadline; it continues"
+			if last != nil && last.Reason != nil && last.Reason.Message != "" {
+				fault.Message += " (" + last.Reason.Message + ")"
+			}
 		}
 	}
 	return err

@@ -39,7 +39,7 @@ func TestABlockingCallGoesOnWaitingForItsJob(t *testing.T) {
 	if seen.all[0].Method != http.MethodPost || seen.all[1].Method != http.MethodGet || seen.count() != 3 || seen.body[0] != `{"input":{},"async":false}` {
 		t.Error(seen.count(), seen.body)
 	}
-	if query := seen.all[1].URL.Query(); query.Get("wait") != "30" || query.Get("until") != "end" {
+	if query := seen.all[1].URL.Query(); query.Get("wait") != "30.000" || query.Get("until") != "end" {
 		t.Error(query)
 	}
 }
@@ -183,5 +183,65 @@ func TestABlockingCallWaitsIfItIsAnsweredEarly(t *testing.T) {
 	result, err := client.Agents.Execute(context.Background(), &devora.AgentExecuteRequest{AgentID: "a"})
 	if err != nil || result.Status != devora.StatusCompleted || seen.count() != 2 {
 		t.Error(result, err, seen.count())
+	}
+}
+
+// A deadline that ends before the server's wait leaves the caller the job, not a start without an answer.
+func TestABlockingCallThatRunsOutNamesItsJob(t *testing.T) {
+	handle := func(w http.ResponseWriter, r *http.Request, number int) {
+		if r.Method == http.MethodPost && number == 1 {
+			w.WriteHeader(http.StatusAccepted)
+			io.WriteString(w, `{"job_id": "job_1", "status": "queued"}`)
+			return
+		}
+		<-r.Context().Done()
+	}
+	byOption := func(client *devora.Client) error {
+		_, err := client.Agents.Execute(context.Background(), &devora.AgentExecuteRequest{AgentID: "a"}, devora.WithTimeout(300*time.Millisecond))
+		return err
+	}
+	byContext := func(client *devora.Client) error {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		_, err := client.Workflows.Run(ctx, &devora.WorkflowRunRequest{WorkflowID: "w"})
+		return err
+	}
+	for _, run := range []func(*devora.Client) error{byOption, byContext} {
+		client, seen := serve(t, handle)
+		err := run(client)
+		if !errors.Is(err, devora.ErrTimeout) || asError(t, err).JobID != "job_1" || !strings.Contains(err.Error(), "continues") {
+			t.Error(err)
+		}
+		if seen.body[0] != `{"input":{},"async":true}` || seen.all[1].Method != http.MethodGet {
+			t.Error(seen.body)
+		}
+	}
+}
+
+func TestAWaitThatRunsOutSaysWhyTheJobIsOpen(t *testing.T) {
+	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+		io.WriteString(w, `{"job_id": "job_1", "status": "running", "reason": {"code": "waiting_for_approval", "message": "step review waits for approval"}}`)
+	})
+	_, err := client.Jobs.Wait(context.Background(), "job_1", devora.WithTimeout(100*time.Millisecond))
+	if !errors.Is(err, devora.ErrTimeout) || !strings.Contains(err.Error(), "step review waits for approval") {
+		t.Error(err)
+	}
+}
+
+func TestAnAnswerThatIsNoJobEndsAWait(t *testing.T) {
+	for _, body := range []string{`{}`, `{"job_id": "job_1", "status": ["completed"]}`, `{"job_id": "job_1", "status": null}`} {
+		client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { io.WriteString(w, body) })
+		ctx := context.Background()
+		long := devora.WithTimeout(time.Minute)
+		_, wait := client.Jobs.Wait(ctx, "job_1", long)
+		_, run := client.Workflows.Run(ctx, &devora.WorkflowRunRequest{WorkflowID: "w"}, long)
+		for _, err := range []error{wait, run} {
+			if !errors.Is(err, devora.ErrInvalidResponse) || !strings.Contains(err.Error(), "base URL") {
+				t.Error(body, err)
+			}
+		}
+		if seen.count() != 2 {
+			t.Error(body, seen.count())
+		}
 	}
 }

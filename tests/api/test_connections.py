@@ -228,3 +228,66 @@ async def code_of(socket: Any) -> int:
             while True:
                 await socket.recv()
     return int(socket.close_code)
+
+
+class Endless:
+    """A follower whose job does not end, which counts the waits that have ended."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.ended = 0
+
+    async def until(self, *_: Any, **__: Any) -> Any:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended += 1
+
+    until_end = until
+
+
+WAITS = [
+    ("GET", "/v1/jobs/{job_id}?wait=60"),
+    ("POST", "/v1/agents/t_echo/execute"),
+    ("POST", "/v1/workflows/t_three/run"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), WAITS)
+async def test_a_wait_ends_with_its_client(app_with: Make, client: httpx2.AsyncClient, method: str, path: str):
+    follower = Endless()
+    job_id = await start(client, "t_three")
+    app = app_with(follower=follower)
+    async with served(app) as url, httpx2.AsyncClient(base_url=url, headers=ADMIN, timeout=30) as leaving:
+        body = {"json": {"input": {}}} if method == "POST" else {}
+        call = asyncio.create_task(leaving.request(method, path.format(job_id=job_id), **body))
+        await follower.begun.wait()
+        call.cancel()
+
+        async def ended() -> int:
+            return follower.ended
+
+        await eventually(ended, lambda count: count == 1)
+
+
+@pytest.mark.parametrize(("method", "path"), WAITS)
+async def test_a_server_that_stops_answers_its_waits(
+    app_with: Make, client: httpx2.AsyncClient, method: str, path: str
+):
+    follower = Endless()
+    job_id = await start(client, "t_three")
+    app = app_with(follower=follower)
+    async with served(app) as url, httpx2.AsyncClient(base_url=url, headers=ADMIN, timeout=30) as waiting:
+        body = {"json": {"input": {}}} if method == "POST" else {}
+        call = asyncio.create_task(waiting.request(method, path.format(job_id=job_id), **body))
+        await follower.begun.wait()
+        app.state.api.closing.set()
+        answer = await asyncio.wait_for(call, timeout=20)
+    if method == "GET":
+        assert (answer.status_code, answer.json()["job_id"]) == (200, job_id)
+        return
+    assert answer.status_code == 503
+    assert answer.headers["x-should-retry"] == "false"
+    assert answer.json()["error"]["details"]["job_id"].startswith(("job_", "wf_job_"))
+    assert "the server stops" in answer.json()["error"]["message"]

@@ -306,6 +306,9 @@ async def test_approve_lets_the_step_run(client: httpx2.AsyncClient):
     wrong = await client.post(f"/v1/jobs/{job_id}/approve", json={"step": "c"})
     assert wrong.status_code == 400
     assert wrong.json()["error"]["details"]["waiting"] == ["b"]
+    no_form = await client.post(f"/v1/jobs/{job_id}/answers", json={"step": "b", "values": {"approved": True}})
+    assert no_form.status_code == 400
+    assert no_form.json()["error"]["message"] == f"Step b of job {job_id} waits for approval: approve or reject it"
     answer = await client.post(f"/v1/jobs/{job_id}/approve", json={"step": "b", "note": "looks good"})
     assert answer.status_code == 200
     assert answer.json()["done"] is True

@@ -95,6 +95,9 @@ async def test_a_question_that_is_not_asked_is_named(client: httpx2.AsyncClient)
     }
     unknown = await client.post(f"/v1/jobs/{job_id}/answers", json={"step": "address", "values": {}, "value": 1})
     assert unknown.json()["error"]["details"]["field"] == "value"
+    approved = await client.post(f"/v1/jobs/{job_id}/approve")
+    assert approved.status_code == 400
+    assert "asks a question: answer address" in approved.json()["error"]["message"]
     await client.post(f"/v1/jobs/{job_id}/cancel")
 
 

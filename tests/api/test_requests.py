@@ -553,3 +553,12 @@ async def test_a_whole_number_may_have_a_fraction_of_zero(client: httpx2.AsyncCl
     if status == 202:
         job = (await client.get(f"/v1/jobs/{answer.json()['job_id']}")).json()
         assert job["config"]["max_tokens"] == 50
+
+
+async def test_an_unknown_parameter_names_the_one_that_was_meant(client: httpx2.AsyncClient):
+    near = (await client.get("/v1/jobs", params={"labels": "a:b"})).json()["error"]
+    assert near["message"] == "Unknown query parameter: labels. Did you mean 'label'?"
+    far = (await client.get("/v1/jobs/job_1/events", params={"zzz": "1"})).json()["error"]
+    assert far["message"].startswith("Unknown query parameter: zzz. Expected one of after, deltas, limit")
+    none = (await client.get("/v1/agents", params={"zzz": "1"})).json()["error"]
+    assert none["message"] == "Unknown query parameter: zzz. Expected no query parameters"

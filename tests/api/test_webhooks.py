@@ -268,6 +268,10 @@ async def test_an_unknown_event_is_answered_with_the_known_ones(alice: httpx2.As
     answer = await alice.post("/v1/webhooks", json={"url": URL, "events": ["execution.exploded"]})
     expected = answer.json()["error"]["details"]["expected"]
     assert all(event in expected for event in (*BOTH, "webhook.disabled"))
+    far = await alice.post("/v1/webhooks", json={"url": URL, "events": ["zzz"]})
+    assert far.json()["error"]["message"] == f"Unknown event: 'zzz'. Expected {expected}"
+    near = await alice.post("/v1/webhooks", json={"url": URL, "events": ["job.complete"]})
+    assert near.json()["error"]["message"] == "Unknown event: 'job.complete'. Did you mean 'job.completed'?"
 
 
 async def test_private_addresses_are_refused_unless_they_are_allowed(client: httpx2.AsyncClient):

@@ -95,8 +95,12 @@ class JobController:
         return await self._decide(principal, job_id, step, note, names.SIGNAL_REJECT)
 
     async def _decide(self, principal: Principal, job_id: str, step: str | None, note: str, signal: str) -> Controlled:
-        job = self._require_declared(await self._open(principal, job_id, "decided on"))
-        waiting = job.waiting_steps
+        job = await self._open(principal, job_id, "decided on")
+        waiting, forms = job.waiting_steps, [question.id for question in job.open_questions]
+        if forms and not waiting:
+            message = f"Job {job_id} waits for no approval. It asks a question: answer {', '.join(forms)}"
+            raise WrongState(message, job_id=job_id, waiting=waiting)
+        self._require_declared(job)
         step_id = step or (waiting[0] if len(waiting) == 1 else None)
         if step_id is None or step_id not in waiting:
             steps = ", ".join(waiting) or "none"

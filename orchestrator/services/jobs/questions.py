@@ -141,6 +141,13 @@ def _find(job: Job, step: str) -> JobQuestion:
     waiting = [each.id for each in job.open_questions]
     if job.state.terminal:
         raise _ended(job)
+    if step in job.waiting_steps:  # it has no question
+        raise InvalidInput(
+            f"Step {step} of job {job.id} waits for approval: approve or reject it",
+            field="step",
+            provided=step[:100],
+            expected=f"POST /v1/jobs/{job.id}/approve or /reject",
+        )
     raise InvalidInput(
         f"Job {job.id} asks no question {step!r}; open questions: {', '.join(waiting) or 'none'}",
         field="step",

@@ -12,6 +12,7 @@ import structlog
 
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
+from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.pages import Position
 from orchestrator.domain.rows import MAX_WEBHOOKS
 from orchestrator.domain.webhooks import (
@@ -274,8 +275,12 @@ def _checked_events(events: Sequence[str]) -> list[str]:
     allowed = ", ".join(SUBSCRIBABLE)
     for event in events:
         if event not in SUBSCRIBABLE:
+            hint = near_match(event, SUBSCRIBABLE) or f" Expected one of {allowed}"
             raise InvalidInput(
-                f"Unknown event: {event[:80]!r}", field="events", provided=event[:80], expected=f"one of {allowed}"
+                f"Unknown event: {event[:80]!r}.{hint}",
+                field="events",
+                provided=event[:80],
+                expected=f"one of {allowed}",
             )
     if not events:
         raise InvalidInput(
