@@ -168,8 +168,8 @@ def _base_url(url: str, prefix: str) -> str:
 def _without_secrets(url: str) -> str:
     """A URL without what may be secret: user, password, query and fragment. A wrong one may have a password with any
     character, so all before the last `@` is left out."""
-    shown = re.sub(r"(?is)^(https?:)?.*@", r"\1//***@", url)
-    return re.sub(r"(?s)([?#]).*", r"\1***", shown)
+    visible = re.sub(r"(?is)^(https?:)?.*@", r"\1//***@", url)
+    return re.sub(r"(?s)([?#]).*", r"\1***", visible)
 
 
 def _configure_log() -> None:
