@@ -26,6 +26,24 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 log = logging.getLogger("devora")
 
+
+class _Visible(logging.Filter):
+    """Makes every text of a record one visible line: the server's words must not write lines of their own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_visible(value) if isinstance(value, str) else value for value in record.args)
+        return True
+
+
+def _visible(text: str) -> str:
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
+log.addFilter(_Visible())
+
 Words = list[str]
 """For classes whose method `list` hides the type."""
 
@@ -94,6 +112,7 @@ class Config:
         self.api_key = key.strip()
         self.base_url = _base_url(base_url or os.environ.get(url_variable) or default_base_url, prefix)
         self.root_url = self.base_url.removesuffix(prefix)
+        self.url_variable = url_variable
         self.timeout = timeout
         self.max_retries = max_retries
         self.backoff = backoff
@@ -115,10 +134,15 @@ def user_agent(product: str) -> str:
     return f"{product}-python/{__version__} python/{major}.{minor} {platform.system().lower() or 'unknown'}"
 
 
+def is_header(value: object) -> bool:
+    """Return whether a value can be sent as that of a header."""
+    return isinstance(value, str) and _HEADER_VALUE.fullmatch(value) is not None
+
+
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers. Raises `InvalidRequestError` for one that cannot be sent, or would become two."""
     for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+        if not _HEADER_NAME.fullmatch(name) or not is_header(value):
             raise InvalidRequestError(
                 f"Invalid header {name!r}: expected printable ASCII characters", code="invalid_request"
             )
@@ -133,13 +157,19 @@ def _base_url(url: str, prefix: str) -> str:
         sound = False
     # A name and a password would replace the key, and a query would swallow the path.
     if not sound or "@" in parts.netloc or not re.fullmatch(r"[\x21\x24-\x3e\x40-\x7e]+", url):
-        url_without_password = re.sub(r"//[^/]*@", "//***@", url)
         raise ConfigurationError(
-            f"Invalid base URL {url_without_password!r}: expected something like {DEFAULT_BASE_URL}",
+            f"Invalid base URL {_without_secrets(url)!r}: expected something like {DEFAULT_BASE_URL}",
             code="invalid_base_url",
         )
     url = url.rstrip("/")
     return url if not prefix or url.endswith(prefix) else url + prefix
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without what may be secret: user, password, query and fragment. A wrong one may have a password with any
+    character, so all before the last `@` is left out."""
+    visible = re.sub(r"(?is)^(https?:)?.*@", r"\1//***@", url)
+    return re.sub(r"(?s)([?#]).*", r"\1***", visible)
 
 
 def _configure_log() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Generic, TypeVar
 
+from devora._config import is_header
 from devora._model import Model
 from devora._responses import parsed
 from devora._sse import Frame
@@ -68,16 +69,21 @@ class Cursor(Generic[Item]):
             self._seen.discard(self._order[0])
         self._order.append(id)
         self._seen.add(id)
-        self.after = id
+        if is_header(id):  # another one cannot be sent back: the stream resumes after the last that can
+            self.after = id
 
 
 class JobCursor(Cursor[Event]):
     """That of the events of a job, which end."""
 
+    def __init__(self, after: str | None) -> None:
+        super().__init__(after)
+        self.last: Event | None = None
+
     def _event(self, frame: Frame, wire: dict[str, Any]) -> Event | None:
         if frame.event == "snapshot":
             return None
-        event = Event.from_wire(wire)
+        self.last = event = Event.from_wire(wire)
         self.ended = self.ended or event.ends
         return event
 
@@ -93,8 +99,8 @@ def is_permanent(error: DevoraError) -> bool:
     """Return whether a new connection would fail in the same way."""
     if isinstance(error, APIConnectionError):
         return not error.retryable
-    if isinstance(error, APIStatusError) and error.should_retry is False:
-        return True
+    if not isinstance(error, APIStatusError) or error.should_retry is False:
+        return True  # without an answer of the server: a closed client
     # An answer or a frame that is not one of the API would come again; a gateway's page may be of an outage.
     foreign = error.code in (UNEXPECTED, UNEXPECTED_REDIRECT) and (error.status or 0) < 400
     return foreign or isinstance(error, _REFUSALS)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from devora._retries import advice_of, seconds_of_retry_after
+from devora._retries import advice_of, seconds_of_retry_after, sound_seconds
 
 LARGEST_ANSWER = 2**26
 """Bytes of an answer, or of one frame of a stream, beyond which it is an error."""
@@ -68,9 +68,7 @@ class RawResponse:
     def retry_after(self, in_body: object = None) -> float | None:
         """Seconds after which the server says to come back."""
         seconds = seconds_of_retry_after(self.headers.get("retry-after"), self.headers.get("date"))
-        if seconds is None and isinstance(in_body, int | float):
-            return in_body
-        return seconds
+        return sound_seconds(in_body) if seconds is None else seconds
 
     @property
     def should_retry(self) -> bool | None:

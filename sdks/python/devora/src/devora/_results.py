@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devora.errors import JobCancelled, JobFailed
-from devora.models import JobDetail, Result
+from devora.models import JobDetail, JobError, Result
 
 
 def result_of(job: JobDetail) -> Result:
@@ -11,6 +11,7 @@ def result_of(job: JobDetail) -> Result:
     if job.status == "completed":
         return Result.from_wire(job.to_dict(), job.raw_response)
     kind = JobCancelled if job.status == "cancelled" else JobFailed
-    reason = f": {job.error.message}" if job.error else ""
+    error = job.error if isinstance(job.error, JobError) else None
+    reason = f": {error.message if error else job.error}" if job.error else ""
     word = {"CANCELLED": "was cancelled", "TIMEOUT": "ran out of time"}.get(str(job.state), "failed")
-    raise kind(f"Job {job.job_id} {word}{reason}", job=job, error=job.error, request_id=job.request_id)
+    raise kind(f"Job {job.job_id} {word}{reason}", job=job, error=error, request_id=job.request_id)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 MAX_PAUSE = 8.0
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+LONGEST_RETRY_AFTER = 1e9
+"""Seconds beyond which a `Retry-After` is nonsense."""
 AWAY_STATUSES = RETRIED_STATUSES - {500}
 """Of a server that is away for a while, or of what stands before it."""
 
@@ -81,10 +83,18 @@ def seconds_of_retry_after(value: str | None, date: str | None = None) -> float 
         if moment is None:
             return None
         now = _timestamp(date)
-        return max(0.0, moment - (time.time() if now is None else now))
-    if not 0 <= seconds < float("inf"):
+        return sound_seconds(max(0.0, moment - (time.time() if now is None else now)))
+    if sound_seconds(seconds) is None:
         return None
     return int(seconds) if seconds.is_integer() else seconds
+
+
+def sound_seconds(value: object) -> float | None:
+    """Return a number of seconds for which a program may wait. None for anything else: the server's word is not
+    checked."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value <= LONGEST_RETRY_AFTER else None
 
 
 def _timestamp(date: str | None) -> float | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from devora._retries import sound_seconds
+
 if TYPE_CHECKING:
     from devora._responses import RawResponse
     from devora.models import JobDetail, JobError
@@ -34,17 +36,17 @@ class DevoraError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.code = code or self.default_code
+        self.code = _text(code) or self.default_code
         """A word for machines, such as `not_found`."""
         self.status = status
         """The HTTP status of the answer."""
-        self.request_id = request_id
+        self.request_id = _text(request_id)
         self.details = details or {}
         self.body = body
         """The body of the answer: parsed JSON, or its text."""
         self.retry_after = retry_after
         """Seconds after which the server says to come back."""
-        self.job_id = job_id
+        self.job_id = _text(job_id)
         """The job that goes on, or that has ended."""
         self.response = response
 
@@ -56,6 +58,11 @@ class DevoraError(Exception):
         parts = [f"HTTP {self.status}" if self.status else "", self.code or "", self.request_id or ""]
         context = ", ".join(filter(None, parts))
         return f"{self.message} ({context})" if context else self.message
+
+
+def _text(value: Any) -> str | None:
+    """A text that the server sent; None if it sent anything else."""
+    return value if isinstance(value, str) else None
 
 
 def _restored(kind: type[DevoraError], arguments: tuple[Any, ...], state: dict[str, Any]) -> DevoraError:
@@ -209,17 +216,16 @@ def status_error(response: RawResponse) -> APIStatusError:
     code, message = error.get("code") or error.get("error"), error.get("message") or error.get("detail")
     details = error.get("details")
     details = details if isinstance(details, dict) else {}
-    job_id = details.get("job_id")
     fallback = f"The server answered {response.status} {response.reason}".rstrip()
     fault = _BY_STATUS.get(response.status, ServerError)(
         message if isinstance(message, str) else fallback,
-        code=code if isinstance(code, str) else None,
+        code=code,
         status=response.status,
-        request_id=error.get("request_id") or response.request_id,
+        request_id=_text(error.get("request_id")) or response.request_id,
         details=details,
         body=body,
         retry_after=response.retry_after(error.get("retry_after")),
-        job_id=job_id if isinstance(job_id, str) else None,
+        job_id=details.get("job_id"),
         response=response,
     )
     fault.should_retry = response.should_retry
@@ -249,13 +255,12 @@ def frame_error(error: dict[str, Any], request_id: str | None) -> APIStatusError
     status = _BY_CODE.get(str(code), 500)
     details = error.get("details")
     details = details if isinstance(details, dict) else {}
-    retry_after = details.get("retry_after", error.get("retry_after"))
     return _BY_STATUS.get(status, ServerError)(
         str(error.get("message", "")),
-        code=code if isinstance(code, str) else None,
+        code=code,
         request_id=request_id,
         details=details,
         body=error,
-        retry_after=retry_after if isinstance(retry_after, int | float) else None,
+        retry_after=sound_seconds(details.get("retry_after", error.get("retry_after"))),
         job_id=details.get("job_id"),
     )

@@ -14,6 +14,7 @@ from devora._async.waiting import wait_for
 from devora._config import CallOptions, WaitOptions, Words
 from devora._cursor import STALL_TIMEOUT
 from devora._results import result_of
+from devora._retries import Deadline
 from devora.errors import DevoraError
 from devora.models import (
     Accepted,
@@ -82,7 +83,7 @@ class AsyncJobs(AsyncResource):
 
         Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.
         """
-        job = await wait_for(self._transport, job_id, timeout, **options)
+        job = await wait_for(self._transport, job_id, Deadline(timeout), **options)
         return result_of(job)
 
     async def result(self, job_id: str, **options: Unpack[CallOptions]) -> Result:

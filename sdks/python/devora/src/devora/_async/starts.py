@@ -7,7 +7,7 @@ from typing import Any, Final, TypedDict, Unpack
 from devora._async.handles import AsyncJob
 from devora._async.resource import AsyncResource, read
 from devora._async.transport import Request
-from devora._async.waiting import wait_for
+from devora._async.waiting import read_job, wait_for
 from devora._config import CallOptions
 from devora._results import result_of
 from devora.errors import DevoraError
@@ -52,6 +52,10 @@ class AsyncStarts(AsyncResource):
         # it by its key, and the call waits for it. A callback is allowed in asynchronous starts only.
         request.repeated_body = {**body, "async": True}
         request.repeated_body.pop("webhook_url", None)
+        # A deadline within the server's own wait would cut that wait, and the id of the job with it.
+        remaining = request.deadline.remaining()
+        if remaining is not None and remaining <= _MAX_SILENCE:
+            request.body = request.repeated_body
         try:
             response = await self._transport.send(request)
         except DevoraError as fault:
@@ -59,7 +63,7 @@ class AsyncStarts(AsyncResource):
             if fault.job_id is None or fault.status != 503:
                 raise
             return result_of(await self._continue(fault.job_id, request, options))
-        job = read(JobDetail, response)
+        job = read_job(response)
         if job.status == "completed":
             return read(Result, response)
         if job.status not in ENDED:
@@ -70,4 +74,4 @@ class AsyncStarts(AsyncResource):
     async def _continue(self, job_id: str, request: Request, options: CallOptions) -> JobDetail:
         """Wait for a job for the rest of the call's timeout."""
         headers = options.get("headers", {})
-        return await wait_for(self._transport, job_id, request.deadline.remaining(), headers=headers)
+        return await wait_for(self._transport, job_id, request.deadline, headers=headers)

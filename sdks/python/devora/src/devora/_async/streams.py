@@ -10,11 +10,11 @@ from typing import Any, Generic, Self
 from devora._async import runtime
 from devora._async.resource import read
 from devora._async.transport import AsyncTransport, Request
-from devora._config import CallOptions, log
+from devora._config import CallOptions, is_header, log
 from devora._cursor import MAX_PAUSE, NOW, STALL_TIMEOUT, AccountCursor, Cursor, Item, JobCursor, is_permanent
 from devora._retries import Backoff
 from devora._sse import FrameDecoder
-from devora.errors import APITimeoutError, DevoraError, JobTimeoutError
+from devora.errors import APITimeoutError, DevoraError, InvalidRequestError, JobTimeoutError
 from devora.models import Event, EventPage, WebhookEvent
 
 
@@ -99,6 +99,12 @@ class AsyncStream(Generic[Item]):
         request, decoder = self._request, FrameDecoder()
         request.headers["Accept"] = "text/event-stream"
         if self._cursor.after is not None:
+            if not is_header(self._cursor.after):
+                raise InvalidRequestError(
+                    f"Invalid cursor {self._cursor.after!r}: expected the id of an event",
+                    code="invalid_request",
+                    details={"field": "after"},
+                )
             request.headers["Last-Event-ID"] = self._cursor.after
         async with self._transport.stream(request, self._stall_timeout) as pieces:
             async for piece in pieces:
@@ -158,7 +164,8 @@ class AsyncEventStream(AsyncStream[Event]):
         options: CallOptions,
     ) -> None:
         query = {"deltas": None if deltas else False, "snapshot": False}
-        super().__init__(transport, path, query, JobCursor(after), stall_timeout=stall_timeout, options=options)
+        cursor = self._job_cursor = JobCursor(after)
+        super().__init__(transport, path, query, cursor, stall_timeout=stall_timeout, options=options)
         self._job_id = job_id
 
     async def _is_over(self) -> bool:
@@ -178,13 +185,15 @@ class AsyncEventStream(AsyncStream[Event]):
     async def _page_after(self, cursor: str) -> EventPage:
         request = self._new_request({"after": cursor, "limit": 1})
         request.deadline, request.max_retries = self._request.deadline, 0
+        request.attempt_timeout = self._stall_timeout
         return read(EventPage, await self._transport.send(request))
 
     def _name(self, fault: DevoraError) -> None:
         fault.job_id = self._job_id
 
     def _timed_out(self) -> DevoraError:
-        seconds = self._request.deadline.seconds
-        return JobTimeoutError(
-            f"Job {self._job_id} has not ended within {seconds:g} seconds; it continues", job_id=self._job_id
-        )
+        message = f"Job {self._job_id} has not ended within {self._request.deadline.seconds:g} seconds; it continues"
+        last = self._job_cursor.last
+        if last is not None:
+            message += f" (last event: {last.name}{f': {last.message}' if last.message else ''})"
+        return JobTimeoutError(message, job_id=self._job_id)

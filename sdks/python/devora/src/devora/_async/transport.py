@@ -208,10 +208,18 @@ class AsyncTransport:
             raise _timed_out(request, fault) from fault
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL) as fault:
             reason = str(fault) or type(fault).__name__
-            error = APIConnectionError(f"No answer to {request.method} {request.path}: {reason}")
+            error = APIConnectionError(
+                f"No answer to {request.method} {request.path} from {self.config.root_url}: {reason}{self._hint(fault)}"
+            )
             error.retryable = not _is_final(fault)
             error.sent = error.retryable and not isinstance(fault, httpx2.ConnectError)
             raise error from fault
+
+    def _hint(self, fault: Exception) -> str:
+        """What to do about a server that cannot be reached."""
+        if not isinstance(fault, self._httpx2.ConnectError) or _is_final(fault):
+            return ""
+        return f"; is the server running? {self.config.url_variable} selects another"
 
     @asynccontextmanager
     async def stream(self, request: Request, stall_timeout: float) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from devora._config import CallOptions, WaitOptions, Words
 from devora._cursor import STALL_TIMEOUT
 from devora._results import result_of
+from devora._retries import Deadline
 from devora._sync.pages import Page
 from devora._sync.resource import Resource, not_none
 from devora._sync.streams import EventStream
@@ -82,7 +83,7 @@ class Jobs(Resource):
 
         Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.
         """
-        job = wait_for(self._transport, job_id, timeout, **options)
+        job = wait_for(self._transport, job_id, Deadline(timeout), **options)
         return result_of(job)
 
     def result(self, job_id: str, **options: Unpack[CallOptions]) -> Result:

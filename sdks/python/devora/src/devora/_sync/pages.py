@@ -33,10 +33,11 @@ class Page(Generic[Item]):
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise unexpected(f"The answer has no list {key!r}; check the base URL", response)
         self.items: list[Item] = [model.from_wire(item, response) for item in items]
-        self.total: int | None = wire.get("total")
-        self.limit: int | None = wire.get("limit")
-        self.offset: int | None = wire.get("offset")
-        self.next: str | int | None = wire.get("next")
+        self.total = _whole(wire.get("total"))
+        self.limit = _whole(wire.get("limit"))
+        self.offset = _whole(wire.get("offset"))
+        cursor = wire.get("next")
+        self.next: str | int | None = cursor if isinstance(cursor, str) else _whole(cursor)
         """The cursor of the next page, None at the end."""
         self.raw_response = response
         self.extra = {
@@ -62,12 +63,15 @@ class Page(Generic[Item]):
         if not self.has_more:
             return None
         model, key, fetch = self._arguments
+        response = self.raw_response
         query = dict(self._query)
         if self.next is not None:
             query.pop("offset", None)
             query["after"] = self.next
         else:
             query["offset"] = (self.offset or 0) + len(self.items)
+        if query == self._query:
+            raise unexpected(f"The cursor of the list {key!r} does not move on: its pages would have no end", response)
         return Page(model, key, fetch(query), query, fetch)
 
     def __iter__(self) -> Iterator[Item]:
@@ -92,3 +96,7 @@ class Page(Generic[Item]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.items)} of {self.total} items)"
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

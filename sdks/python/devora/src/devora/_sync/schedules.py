@@ -20,7 +20,7 @@ class Schedules(Resource):
 
     def create(
         self,
-        spec: Mapping[str, Any],
+        spec: Mapping[str, Any] | str,
         input: dict[str, Any],
         *,
         agent_id: str | None = None,
@@ -37,7 +37,8 @@ class Schedules(Resource):
         remaining_runs: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Schedule:
-        """Create a schedule of an agent or of a workflow. `spec` is such as `{"cron": ["0 6 * * *"]}`."""
+        """Create a schedule of an agent or of a workflow. `spec` is such as `{"cron": ["0 6 * * *"]}`, or one cron
+        expression."""
         target = not_none(agent_id=agent_id, workflow_id=workflow_id, name=name)
         start = not_none(config=config, webhook_url=webhook_url, labels=labels)
         policy = not_none(
@@ -71,7 +72,7 @@ class Schedules(Resource):
         self,
         schedule_id: str,
         *,
-        spec: Mapping[str, Any] | None = None,
+        spec: Mapping[str, Any] | str | None = None,
         input: dict[str, Any] | None = None,
         name: str | None = None,
         config: ConfigOptions | None = None,
@@ -130,7 +131,13 @@ class Schedules(Resource):
         return self._call(Schedule, "POST", f"{_path(schedule_id)}/backfill", body=body, **options)
 
 
-def _spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _spec(spec: Mapping[str, Any] | str) -> dict[str, Any]:
+    if isinstance(spec, str):
+        return {"cron": [spec]}
+    if not isinstance(spec, Mapping):
+        raise TypeError(
+            f'spec must be such as {{"cron": ["0 6 * * *"]}}, or a cron expression, not a {type(spec).__name__}'
+        )
     return {name: _moment(value) for name, value in spec.items()}
 
 

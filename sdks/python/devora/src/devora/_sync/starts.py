@@ -9,7 +9,7 @@ from devora._results import result_of
 from devora._sync.handles import Job
 from devora._sync.resource import Resource, read
 from devora._sync.transport import Request
-from devora._sync.waiting import wait_for
+from devora._sync.waiting import read_job, wait_for
 from devora.errors import DevoraError
 from devora.models import ENDED, Accepted, JobDetail, Result
 
@@ -52,6 +52,10 @@ class Starts(Resource):
         # it by its key, and the call waits for it. A callback is allowed in asynchronous starts only.
         request.repeated_body = {**body, "async": True}
         request.repeated_body.pop("webhook_url", None)
+        # A deadline within the server's own wait would cut that wait, and the id of the job with it.
+        remaining = request.deadline.remaining()
+        if remaining is not None and remaining <= _MAX_SILENCE:
+            request.body = request.repeated_body
         try:
             response = self._transport.send(request)
         except DevoraError as fault:
@@ -59,7 +63,7 @@ class Starts(Resource):
             if fault.job_id is None or fault.status != 503:
                 raise
             return result_of(self._continue(fault.job_id, request, options))
-        job = read(JobDetail, response)
+        job = read_job(response)
         if job.status == "completed":
             return read(Result, response)
         if job.status not in ENDED:
@@ -70,4 +74,4 @@ class Starts(Resource):
     def _continue(self, job_id: str, request: Request, options: CallOptions) -> JobDetail:
         """Wait for a job for the rest of the call's timeout."""
         headers = options.get("headers", {})
-        return wait_for(self._transport, job_id, request.deadline.remaining(), headers=headers)
+        return wait_for(self._transport, job_id, request.deadline, headers=headers)
