@@ -3,6 +3,7 @@
 import pytest
 from orchestrator.authoring import Plugin
 from orchestrator.testing import Engine, calls, tool
+from temporalio.client import WorkflowUpdateFailedError
 
 from recall import plugin
 
@@ -46,6 +47,8 @@ async def test_nothing_is_sent_without_a_yes(engine: Engine) -> None:
 
     started = await engine.start("recall", RECALL)
     await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    with pytest.raises(WorkflowUpdateFailedError):  # A wrong value changes nothing.
+        await engine.answer(started.job_id, "release", {"send": "maybe"})
     await engine.answer(started.job_id, "release", {"send": False})
 
     job = await engine.ended(started.job_id)

@@ -353,6 +353,7 @@ class Job(Value):
     expected_calls: int = Field(default=0, description="How many calls workflow code has announced; 0 if it has not.")
     controlled: bool = Field(default=False, description="Workflow code handles pause, resume, approve and reject.")
     approvals: list[Approved] = Field(default_factory=list, description="Effective approvals, reused ones included.")
+    awaited_approvals: list[str] = Field(default_factory=list, description="Steps that wait for one.")
     questions: list[JobQuestion] = Field(default_factory=list, description="Questions to people, oldest first.")
 
     @property
@@ -371,6 +372,7 @@ class Job(Value):
     def waiting_steps(self) -> list[str]:
         """Steps and questions that wait for an approval now."""
         waiting = [call.step for call in self.calls if call.status is CallStatus.WAITING_FOR_APPROVAL]
+        waiting += self.awaited_approvals
         waiting += [question.id for question in self.open_questions if question.kind is not QuestionKind.FORM]
         return list(dict.fromkeys(waiting))
 

@@ -170,6 +170,7 @@ class JobFold:
             "began_at": self.began_at,
             "last_event": self.last_event,
             "approvals": list(self.approved.values()),
+            "awaited_approvals": self.waiting(),
         }
         for part in self.parts:
             course |= part.course()

@@ -17,17 +17,27 @@ async def assert_replays(histories: Path | Iterable[WorkflowHistory], plugins: S
     `histories` is a folder of JSON files, as `temporal workflow show --output json` writes them, or histories that
     `Engine.history` returned. Raises `AssertionError` if there is none, and names every history that does not replay.
     """
-    recorded = _read(histories) if isinstance(histories, Path) else list(histories)
+    if isinstance(histories, Path):
+        recorded = _read(histories)
+    else:
+        recorded = [(history.workflow_id, history) for history in histories]
     assert recorded, f"no history to replay in {histories}"
     classes = [*WORKFLOWS, *(entry.workflow for plugin in plugins for entry in plugin.code_workflows)]
     replayer = Replayer(workflows=classes, plugins=[OrchestratorPlugin()])
     faults = []
-    for history in recorded:
+    for name, history in recorded:
         result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
         if result.replay_failure is not None:
-            faults.append(f"{history.workflow_id}: {result.replay_failure}")
+            faults.append(f"{name}: {result.replay_failure}")
     assert not faults, "histories that do not replay:\n" + "\n".join(faults)
 
 
-def _read(folder: Path) -> list[WorkflowHistory]:
-    return [WorkflowHistory.from_json(path.stem, path.read_text()) for path in sorted(folder.glob("*.json"))]
+def _read(folder: Path) -> list[tuple[str, WorkflowHistory]]:
+    return [(path.name, _history(path)) for path in sorted(folder.glob("*.json"))]
+
+
+def _history(path: Path) -> WorkflowHistory:
+    """A recorded history under the id of its job, which the workflow reads: a job of another id would be adopted."""
+    history = WorkflowHistory.from_json(path.stem, path.read_text())
+    job_id = history.events[0].workflow_execution_started_event_attributes.workflow_id
+    return WorkflowHistory(job_id or path.stem, history.events)

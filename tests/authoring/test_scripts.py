@@ -180,13 +180,20 @@ async def test_the_calls_of_a_tool_are_those_of_every_job_and_child(engine: Engi
     assert await engine.calls("refund") == []
 
 
-async def test_a_history_that_does_not_replay_is_named(engine: Engine) -> None:
+async def test_a_history_that_does_not_replay_is_named(engine: Engine, tmp_path: Path) -> None:
     job = await engine.run("s_flow", {"text": "Hello"})
     history = await engine.history(job.id)
+    folder = tmp_path / "histories"
+    folder.mkdir()
+    (folder / "reviewed.json").write_text(history.to_json())
+    await assert_replays(folder, [PLUGIN])
     for event in history.events:
         if event.HasField("activity_task_scheduled_event_attributes"):
             event.activity_task_scheduled_event_attributes.activity_id = "renamed.s_reviewer"
     with pytest.raises(AssertionError, match=f"histories that do not replay:\\s+{job.id}: .*Nondeterminism"):
         await assert_replays([history], [PLUGIN])
+    (folder / "reviewed.json").write_text(history.to_json())
+    with pytest.raises(AssertionError, match=r"histories that do not replay:\s+reviewed\.json: .*Nondeterminism"):
+        await assert_replays(folder, [PLUGIN])
     with pytest.raises(AssertionError, match="no history to replay"):
         await assert_replays([])

@@ -10,6 +10,8 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.expressions import cel
+from orchestrator.domain.plans import Approval
 from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import ADMIN_KEY
 from tests.api.conftest import app, app_with, key, over, product, running, served
@@ -23,13 +25,27 @@ HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
 
 LONG = Plugin(
     name="long",
-    workflows=(workflow("t_two_hundred", *(step(f"s{number}", "t_echo") for number in range(200))),),
+    workflows=(
+        workflow("t_two_hundred", *(step(f"s{number}", "t_echo") for number in range(200))),
+        workflow(
+            "t_each",
+            step("first", "t_echo"),
+            step(
+                "each",
+                "t_echo",
+                needs=("first",),
+                for_each=cel("input.items"),
+                input={"text": cel("item")},
+                approval=Approval(message="Each of them?"),
+            ),
+        ),
+    ),
 )
 
 
 @pytest.fixture(scope="session")
 def orchestrator_plugins() -> list[Plugin]:
-    """The catalogue of the suite, and a workflow of two hundred steps."""
+    """The catalogue of the suite, a workflow of two hundred steps, and one whose number of calls is open."""
     return [BUILT_IN, TEST_PLUGIN, LONG]
 
 

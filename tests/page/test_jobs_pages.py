@@ -164,6 +164,19 @@ async def test_the_live_part_follows_the_job_to_its_end(running: Engine, owner: 
     assert text.rindex("<span>completed</span>") > text.rindex("waits for a decision")
 
 
+async def test_a_job_whose_calls_are_not_all_known_has_no_percent(running: Engine, owner: Visit):
+    job_id = await start(owner, running, "t_each", items=["a", "b"])
+    waiting = await running.eventually(job_id, lambda job: job.waiting_steps == ["each"])
+    assert not waiting.exact
+    for path in (f"/ui/jobs/{job_id}", f"/ui/jobs/{job_id}/events", "/ui/jobs"):
+        text = (await owner.http.get(path)).text
+        assert job_id in text
+        assert not re.search(r"\d %<", text), path
+    assert re.search(r"1 of \d known calls<", (await owner.http.get(f"/ui/jobs/{job_id}")).text)
+    await running.approve(job_id)
+    assert (await running.ended(job_id)).state is JobState.COMPLETED
+
+
 async def test_a_stream_ends_with_its_session(running: Engine, owner: Visit, site: str):
     job_id = await start(owner, running, "t_slow")
     cookies = dict(owner.http.cookies)

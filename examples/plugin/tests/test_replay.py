@@ -2,21 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-from orchestrator.engine.plugin import OrchestratorPlugin
-from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from orchestrator.testing import assert_replays
 
-from acme_agents.embargo import EmbargoWorkflow
-
-HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+from acme_agents.plugin import plugin
 
 
-def test_there_are_histories() -> None:
-    assert HISTORIES
-
-
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
-async def test_the_history_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[EmbargoWorkflow], plugins=[OrchestratorPlugin()])
-    await replayer.replay_workflow(WorkflowHistory.from_json("wf_job_recorded", path.read_text()))
+async def test_jobs_that_wait_survive_this_release() -> None:
+    await assert_replays(Path(__file__).parent / "histories", [plugin])

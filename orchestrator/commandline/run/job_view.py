@@ -128,8 +128,13 @@ class ListedJob(JobView):
 
     @property
     def progress_text(self) -> str:
-        """Percent, or the calls that have ended of those that are known while the number of calls is open."""
-        return f"{self.calls_done}/{self.calls_known}" if self.progress is None else f"{self.progress} %"
+        """Percent, or the calls that have ended of those that are known while the number of calls is open.
+
+        A list has no numbers of calls.
+        """
+        if self.progress is not None:
+            return f"{self.progress} %"
+        return f"{self.calls_done}/{self.calls_known}" if self.calls_known else "–"
 
 
 class FollowedJob(ListedJob):
