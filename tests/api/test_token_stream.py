@@ -124,7 +124,7 @@ async def test_the_text_of_a_running_agent_is_streamed_and_a_retry_resets_it(
         "running",
         "a",
     )
-    assert set(pieces[0].data["data"]) == {"step", "agent", "call", "attempt", "index", "text"}
+    assert set(pieces[0].data["data"]) == {"step", "key", "agent", "call", "attempt", "index", "text"}
     second = [frame for frame in pieces if frame.data["data"]["attempt"] == 2]
     assert [frame.data["data"]["index"] for frame in second] == list(range(len(second)))
     assert second[0].data["name"] == "agent.reset"

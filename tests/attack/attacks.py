@@ -191,6 +191,14 @@ async def callbacks(target: Target) -> str:
     return f"{len(PRIVATE)} URLs on 3 routes, all refused"
 
 
+_BODIES: Final[dict[str, dict[str, object]]] = {
+    "approve": {"step": "x"},
+    "reject": {"step": "x"},
+    "answers": {"step": "x", "values": {}},
+    "{name}": {"input": {}},
+}
+
+
 @attack("another account's job, by every route")
 async def foreign(target: Target) -> str:
     """A job that is another's looks like one that is not there."""
@@ -202,10 +210,9 @@ async def foreign(target: Target) -> str:
             if path.startswith("/v1/jobs/{job_id}"):
                 for method in methods:
                     where = path.replace("{job_id}", job).replace("{delivery_id}", "whd_x")
-                    body = (
-                        {"json": {"step": "x"}} if method == "post" and path.endswith(("/approve", "/reject")) else {}
-                    )
-                    answer = await thief.request(method, where, **body)
+                    last = path.rpartition("/")[2]
+                    body = {"json": _BODIES[last]} if method == "post" and last in _BODIES else {}
+                    answer = await thief.request(method, where.replace("{name}", "x"), **body)
                     hold(answer.status_code == 404, f"{method} {path}: {answer.status_code} {answer.text[:200]}")
                     tried += 1
         for path in (f"/workflow-status/{job}", f"/api/executions/{job}", f"/api/executions/{job}/logs"):
