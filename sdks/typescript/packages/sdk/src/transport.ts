@@ -354,7 +354,7 @@ function parsed(response: Response, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw unexpected(`the answer is not JSON: check the base URL: ${text.slice(0, 200)}`, { status: response.status, body: text, cause });
+    throw unexpected(`the answer is not JSON: ${text.slice(0, 200)}; check the base URL`, { status: response.status, body: text, cause });
   }
 }
 

@@ -94,7 +94,7 @@ function valueOf(headers: WebhookHeaders, name: string): string | undefined {
 
 /** `whsec_` and base64 stand for those bytes, any other secret for its UTF-8 bytes. */
 function secretBytes(secret: string): Uint8Array<ArrayBuffer> {
-  if (typeof secret !== "string" || secret === "") throw new WebhookVerificationError("the webhook secret is missing or empty");
+  if (typeof secret !== "string" || secret === "") throw new WebhookVerificationError("the webhook secret is empty or missing");
   const encoded = secret.startsWith("whsec_") ? base64Bytes(secret.slice("whsec_".length)) : undefined;
   return encoded?.length ? encoded : bytesOf(secret);
 }

@@ -118,8 +118,12 @@ test("controls take a text or an object, and lists take the labels of a start", 
 });
 
 test("errors of a wrong address say what to do", async () => {
-  await assert.rejects(new DevoraClient({ apiKey: "k", baseUrl: "http://127.0.0.1:9", maxRetries: 0 }).agents.list(), /127\.0\.0\.1:9.*is the server running\? DEVORA_BASE_URL/);
-  await assert.rejects(mocked(async () => new Response("<html>")).agents.list(), /not JSON: check the base URL/);
+  const { server, url } = await socketServer("200 OK", () => undefined);
+  server.close();
+  await once(server, "close");
+  const baseUrl = url.replace("ws", "http");
+  await assert.rejects(new DevoraClient({ apiKey: "k", baseUrl, maxRetries: 0 }).agents.list(), /127\.0\.0\.1:\d+.*is the server running\? DEVORA_BASE_URL/);
+  await assert.rejects(mocked(async () => new Response("<html>")).agents.list(), /not JSON: <html>; check the base URL/);
 });
 
 test("the log has one visible line for each message, whatever the server says", async () => {
