@@ -76,6 +76,12 @@ async def test_the_commands_of_a_page_run(page: Path, environment: dict[str, str
     assert "api_development" in done.succeeded()
 
 
+async def test_its_own_tests_pass(npm_project: Path) -> None:
+    """Those that need no server of ours; the packages are built."""
+    done = await run("npm", "test", "--silent", cwd=PACKAGES["@devora/cli"])
+    assert done.code == 0, done.output[-8000:]
+
+
 @ledger("D-092")
 async def test_a_key_is_kept_for_its_owner_alone(devora: Devora, tmp_path: Path, key: str) -> None:
     no_key = {"DEVORA_API_KEY": ""}

@@ -1,5 +1,5 @@
 /** What `devora config` keeps: a JSON file that only its owner may read. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -22,26 +22,31 @@ export function readConfig(): Config {
   const path = configPath();
   let text: string;
   try {
+    if (!statSync(path).isFile()) throw new UsageError(`${path} is not a file: DEVORA_CONFIG selects another`);
     text = readFileSync(path, "utf8");
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
     throw new UsageError(`cannot read ${path}: ${(error as Error).message}`);
   }
   if (process.platform !== "win32" && statSync(path).mode & OTHERS) {
     process.stderr.write(`warning: others can read the API key in ${path}: run chmod 600 on it\n`);
   }
+  let config: unknown;
   try {
-    const config: unknown = JSON.parse(text);
-    if (typeof config === "object" && config !== null && !Array.isArray(config)) return config as Config;
+    config = JSON.parse(text);
   } catch {
     // Named below, like JSON that is no object.
   }
-  throw new UsageError(`${path} is not a JSON object: correct or delete it`);
+  if (typeof config !== "object" || config === null || Array.isArray(config)) throw new UsageError(`${path} is not a JSON object: correct or delete it`);
+  const wrong = Object.entries(config).find(([, value]) => typeof value !== "string");
+  if (wrong !== undefined) throw new UsageError(`${path}: ${wrong[0]} is not a text: correct or delete it`);
+  return config as Config;
 }
 
-/** Writes the file at once or not at all; its mode is 0600 from the beginning. */
+/** Writes the file at once or not at all; its mode is 0600 from the beginning. A link to the file stays a link. */
 export function writeConfig(config: Config): void {
-  const path = configPath();
+  const path = existsSync(configPath()) ? realpathSync(configPath()) : configPath();
   const draft = `${path}.${process.pid}.tmp`;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
@@ -61,5 +66,5 @@ export function settingOf(name: string): Setting {
 
 /** The value as it may be shown. */
 export function shown(name: string, value: string): string {
-  return name === "base-url" ? value : `${value.slice(0, 12)}…`;
+  return name === "base-url" ? value : `${value.slice(0, Math.min(12, Math.floor(value.length / 3)))}…`;
 }

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 
-import { DevoraError, wireOf, type DevoraClient, type Job, type JobConfig, type JobDetail, type JobEvent, type Result } from "@devora/sdk";
+import { DevoraError, wireOf, type DevoraClient, type Job, type JobConfig, type JobDetail, type JobEvent, type Reason, type Result } from "@devora/sdk";
 import type { Command } from "commander";
 
 import { EXIT, UsageError } from "./errors.js";
@@ -69,8 +69,8 @@ export async function startJob(session: Session, options: StartOptions, start: S
   }
   session.onInterrupt(`job ${job.id} goes on: devora jobs watch ${job.id}`);
   if (options.watch) await follow(session, job, false);
-  const result = await job.wait({ signal: session.signal });
-  if (options.output !== undefined) writeOutput(options.output, result);
+  const result = await job.wait({ signal: session.signal, onUpdate: attention() });
+  if (options.output !== undefined) writeOutput(options.output, (wireOf(result) as { output: unknown }).output, job.id);
   printResult(session, result, options.output);
 }
 
@@ -82,6 +82,31 @@ function labelsOf(texts: string[] = []): Record<string, string> {
       return [text.slice(0, colon), text.slice(colon + 1)];
     }),
   );
+}
+
+/** Says once of each wait for a person what the person can do. */
+function attention(): (job: JobDetail) => void {
+  let last = "";
+  return ({ jobId, reason }) => {
+    const sentence = reason === null || reason === undefined ? "" : remedy(jobId, reason);
+    if (sentence !== "" && sentence !== last) note(sentence);
+    last = sentence;
+  };
+}
+
+function remedy(jobId: string, reason: Reason): string {
+  if (reason.code === "waiting_for_approval") return `waits for approval: devora jobs approve ${jobId} (${reason.message})`;
+  if (reason.code === "waiting_for_input") return `waits for an answer: devora jobs questions ${jobId}, then devora jobs answer ${jobId} --values JSON (${reason.message})`;
+  return "";
+}
+
+/** Writes an output as JSON. The job is done, whatever becomes of the file. */
+function writeOutput(path: string, output: unknown, jobId: string): void {
+  try {
+    writeFileSync(path, `${JSON.stringify(output, null, 2)}\n`);
+  } catch (error) {
+    throw new UsageError(`cannot write ${path}: ${(error as Error).message}; the job is done: devora jobs output ${jobId}`);
+  }
 }
 
 /** Follows a job to its end; throws what became of it if that is a failure. */
@@ -100,7 +125,7 @@ async function follow(session: Session, job: Job, eventsAsJson: boolean): Promis
   try {
     for await (const event of job.stream({ signal: session.signal })) {
       last = event;
-      if (eventsAsJson) process.stdout.write(`${JSON.stringify(wireOf(event))}\n`);
+      if (eventsAsJson) print(JSON.stringify(wireOf(event)));
       else bar.update(event);
     }
   } finally {
@@ -111,19 +136,12 @@ async function follow(session: Session, job: Job, eventsAsJson: boolean): Promis
 
 function printResult(session: Session, result: Result, file: string | undefined): void {
   if (session.json) return printJson(wireOf(result));
-  if (file === undefined) print(result.output.output);
-  const { totalTokens, cost } = result.metrics;
-  const files = result.deliverables.length;
-  const price = cost === null ? "" : `, $${cost.toFixed(4)}`;
+  if (file === undefined) print(textOf(result.output));
+  // What a server leaves out does not make a completed job a failure.
+  const { totalTokens = 0, cost }: Partial<Result["metrics"]> = result.metrics ?? {};
+  const files = result.deliverables?.length ?? 0;
+  const price = typeof cost === "number" ? `, $${cost.toFixed(4)}` : "";
   note(`job ${result.jobId} completed: ${totalTokens} tokens${price}, ${files} ${files === 1 ? "file" : "files"}${file === undefined ? "" : `, written to ${file}`}`);
-}
-
-function writeOutput(path: string, result: Result): void {
-  try {
-    writeFileSync(path, `${JSON.stringify((wireOf(result) as { output: unknown }).output, null, 2)}\n`);
-  } catch (error) {
-    throw new UsageError(`cannot write ${path}: ${(error as Error).message}; the job is done: devora jobs output ${result.jobId}`);
-  }
 }
 
 export async function listJobs(
@@ -184,11 +202,26 @@ export async function listQuestions(session: Session, jobId: string): Promise<vo
   print(table(["QUESTION", "KIND", "STATUS", "DEADLINE", "MESSAGE", "FORM"], rows));
 }
 
+/** The id of the one open question of a job. */
+export async function openQuestion(session: Session, jobId: string): Promise<string> {
+  const { questions } = await session.client().jobs.questions(jobId, session.call);
+  const open = questions.filter((each) => each.status === "open");
+  const [only, second] = open;
+  if (only === undefined) throw new UsageError(`job ${jobId} has no open question: devora jobs show ${jobId}`);
+  if (second !== undefined) throw new UsageError(`job ${jobId} has several open questions: give --step ${open.map((each) => each.id).join(" or ")}`);
+  return only.id;
+}
+
 export async function printOutput(session: Session, jobId: string, file: string | undefined): Promise<void> {
   const output = await session.client().jobs.output(jobId, session.call);
-  if (file !== undefined) writeFileSync(file, `${JSON.stringify(wireOf(output), null, 2)}\n`);
+  if (file !== undefined) writeOutput(file, wireOf(output), jobId);
   else if (session.json) printJson(wireOf(output));
-  else print(output.output);
+  else print(textOf(output));
+}
+
+function textOf(output: { output: string }): string {
+  if (typeof output.output !== "string") throw new TypeError("the output has no text");
+  return output.output;
 }
 
 /** `cancel`, `approve`, … of several jobs: each is tried, and one that is refused fails the command. */

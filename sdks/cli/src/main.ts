@@ -6,9 +6,9 @@ import { candidates, completionScript, SHELLS } from "./completion.js";
 import { configPath, readConfig, settingOf, SETTINGS, shown, writeConfig } from "./config.js";
 import { EXIT, explained, UsageError } from "./errors.js";
 import { readInput, readStandardInput } from "./input.js";
-import { added, controlJobs, listJobs, listQuestions, numberOf, positive, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
+import { added, controlJobs, listJobs, listQuestions, numberOf, openQuestion, positive, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
 import { listen } from "./listen.js";
-import { note, print, printJson, table } from "./output.js";
+import { note, print, printJson, shortened, table } from "./output.js";
 import { addSchedules } from "./schedules.js";
 import { Session, type GlobalOptions } from "./session.js";
 
@@ -81,7 +81,7 @@ agents
 agents
   .command("show <agent_id>")
   .description("one agent, with its input schema")
-  .action(async (agentId: string) => printJson(wireOf(await session.client().agents.get(agentId, session.call))));
+  .action(async (agentId: string) => printJson(shortened(session, wireOf(await session.client().agents.get(agentId, session.call)))));
 withStartOptions(agents.command("execute <agent_id>").description("run one agent and print its answer")).action(
   (agentId: string, options: StartOptions) =>
     startJob(session, options, (client, request, call) => client.agents.execute({ ...request, agentId }, { ...session.call, ...call })),
@@ -100,7 +100,7 @@ workflows
 workflows
   .command("show <workflow_id>")
   .description("one workflow, with its steps and its input schema")
-  .action(async (workflowId: string) => printJson(wireOf(await session.client().workflows.get(workflowId, session.call))));
+  .action(async (workflowId: string) => printJson(shortened(session, wireOf(await session.client().workflows.get(workflowId, session.call)))));
 withStartOptions(workflows.command("run <workflow_id>").description("run one workflow and print its output")).action(
   (workflowId: string, options: StartOptions) =>
     startJob(session, options, (client, request, call) => client.workflows.run({ ...request, workflowId }, { ...session.call, ...call })),
@@ -165,11 +165,12 @@ jobs
 jobs
   .command("answer <job_id>")
   .description("answer a question of a job")
-  .requiredOption("--step <question>", "the id of the question, or its step if only one is open")
+  .option("--step <question>", "the id of the question, or its step; needed if more than one is open")
   .option("--values <json|file|->", "the answer: inline JSON, the path of a JSON file, or - for standard input", "{}")
   .option("--note <text>", "for the record", "")
-  .action(async (jobId: string, { step, values, note: text }: { step: string; values: string; note: string }) => {
-    const answer = { step, values: readInput(values, "--values"), note: text };
+  .action(async (jobId: string, options: { step?: string; values: string; note: string }) => {
+    const values = readInput(options.values, "--values");
+    const answer = { step: options.step ?? (await openQuestion(session, jobId)), values, note: options.note };
     exitCode = await controlJobs(session, [jobId], "answered", (job) => job.answer(answer, session.call));
   });
 jobs

@@ -2,11 +2,29 @@ import type { JobEvent } from "@devora/sdk";
 
 /** What people and programs read: results on standard output, progress and notes on standard error. */
 export function print(text: string): void {
-  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  const shown = process.stdout.isTTY ? visible(text) : text;
+  process.stdout.write(shown.endsWith("\n") ? shown : `${shown}\n`);
+}
+
+/**
+ * Text for a terminal: what would control it becomes an escape, as in JSON, so that JSON stays what it is. Lines and
+ * tabs stay. What is piped stays as it came, byte for byte.
+ */
+function visible(text: string): string {
+  return text
+    .replaceAll("\r\n", "\n")
+    .replace(/(?![\n\t\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (letter) => letter.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`));
 }
 
 export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
+}
+
+/** What a person reads of an agent or a workflow: the schema of its output only with `--json`. */
+export function shortened({ json }: { json: boolean }, wire: unknown): unknown {
+  if (json || typeof wire !== "object" || wire === null) return wire;
+  const { output_schema: _, ...rest } = wire as Record<string, unknown>;
+  return rest;
 }
 
 export function note(text: string): void {

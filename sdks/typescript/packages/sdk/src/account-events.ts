@@ -1,10 +1,10 @@
-import { fromWire, isObject, withWire, type JsonObject } from "./casing.js";
-import { errorOfFrame } from "./errors.js";
+import { fromWire, isObject, type JsonObject } from "./casing.js";
+import { errorOfFrame, unexpected } from "./errors.js";
 import { isPermanent, parsedFrame, STALL } from "./events.js";
 import type { WebhookEvent } from "./models.js";
 import { type Backoff, pauseOf, sleep } from "./retries.js";
 import { chunksOf, framesOf, withinStall } from "./sse.js";
-import type { Transport } from "./transport.js";
+import { isHeaderValue, type Transport } from "./transport.js";
 
 /** An event of the account, as a webhook receives it. `id` is the cursor after it. */
 export interface AccountEvent extends WebhookEvent {
@@ -39,7 +39,7 @@ export async function* accountEventsOf(transport: Transport, options: AccountStr
       for await (const { event, id, data } of connected(transport, cursor, options, controller.signal)) {
         options.signal?.throwIfAborted();
         failures = 0;
-        cursor = id;
+        if (isHeaderValue(id)) cursor = id; // another one could not be sent back
         if (event === "stream_started") options.onOpen?.(id);
         else yield eventOf(data, id);
         options.signal?.throwIfAborted();
@@ -73,7 +73,7 @@ async function* connected(
   const call = { method: "GET", path: "/v1/events", accept: "text/event-stream", options: { headers } };
   const stall = options.stallTimeout ?? STALL;
   const response = await withinStall(transport.open(call, signal), stall);
-  if (response.body === null) throw new Error("the stream has no body");
+  if (response.body === null) throw unexpected("the stream has no body: check the base URL");
   for await (const frame of framesOf(chunksOf(response.body, stall))) {
     if (frame.data === undefined) continue;
     const data = parsedFrame(frame.data);
@@ -83,6 +83,6 @@ async function* connected(
 }
 
 function eventOf(wire: JsonObject, id: string): AccountEvent {
-  const event = { ...fromWire<WebhookEvent>(wire), data: fromWire<Record<string, unknown>>(wire["data"] ?? {}), id };
-  return withWire(event, wire);
+  const event = fromWire<WebhookEvent>(wire);
+  return Object.assign(event, { data: event.data ?? {}, id });
 }

@@ -156,7 +156,7 @@ export class JobCancelled extends DevoraError {
   readonly jobId: string;
 
   constructor(jobId: string, job: JobDetail | undefined, fields: ErrorFields = {}) {
-    super(`Job ${jobId} was cancelled`, { code: job?.error?.type ?? "job_cancelled", ...fields, details: { job_id: jobId } });
+    super(`Job ${jobId} was cancelled${job?.error?.message ? `: ${job.error.message}` : ""}`, { code: job?.error?.type ?? "job_cancelled", ...fields, details: { job_id: jobId } });
     this.jobId = jobId;
     this.job = job;
   }

@@ -1,10 +1,10 @@
 import { fromWire, isObject, type JsonObject } from "./casing.js";
-import { AuthenticationError, DevoraError, errorOfFrame, namingJob, ServerError, unexpected } from "./errors.js";
+import { APIConnectionError, AuthenticationError, DevoraError, errorOfFrame, namingJob, unexpected } from "./errors.js";
 import type { EventPage, JobDetail, JobEvent, JobStatus } from "./models.js";
 import { type Backoff, pauseOf, sleep } from "./retries.js";
 import { socketFactory, socketFrames, SocketClosed, type SocketFactory } from "./socket.js";
 import { chunksOf, framesOf, withinStall } from "./sse.js";
-import { segment, type Transport } from "./transport.js";
+import { isHeaderValue, segment, type Transport } from "./transport.js";
 
 export interface StreamOptions {
   /** The id of the last event that you have, or `now`. Default: from the first event on. */
@@ -68,7 +68,7 @@ async function* resumed(transport: Transport, jobId: string, options: StreamOpti
         if (id !== undefined) {
           if (recent.has(id)) continue;
           recent.add(id);
-          cursor = id;
+          if (isHeaderValue(id)) cursor = id; // another one could not be sent back
           fresh += 1;
         }
         yield fromWire<JobEvent>(event);
@@ -98,7 +98,7 @@ function streamConnect(transport: Transport, jobId: string, options: StreamOptio
     const call = { method: "GET", path: `${jobPath(jobId)}/events`, query, accept: "text/event-stream", options: { headers } };
     const stall = options.stallTimeout ?? STALL;
     const response = await withinStall(transport.open(call, signal), stall);
-    if (response.body === null) throw new Error("the stream has no body");
+    if (response.body === null) throw unexpected("the stream has no body: check the base URL");
     for await (const frame of framesOf(chunksOf(response.body, stall))) {
       alive();
       if (frame.data === undefined || frame.event === "snapshot") continue;
@@ -210,11 +210,13 @@ function isTerminal(event: JsonObject): boolean {
 }
 
 export function isPermanent(error: unknown): boolean {
-  if (!(error instanceof DevoraError)) return false;
+  if (error instanceof SocketClosed) return false;
+  // The caller's own fault, such as of a function that gives the key, would come again.
+  if (!(error instanceof DevoraError)) return true;
   if (error.shouldRetry === false) return true;
-  // An answer or a frame that is not one of the API would come again; a proxy's page may be of an outage.
-  if (error instanceof ServerError && (error.status ?? 0) < 400) return true;
-  return error.status !== undefined && PERMANENT.has(error.status);
+  if (error instanceof APIConnectionError) return false;
+  // So would a call that cannot be sent, and an answer that is not one of the API; a proxy's page may be of an outage.
+  return error.status === undefined || error.status < 400 || PERMANENT.has(error.status);
 }
 
 export function jobPath(jobId: string): string {

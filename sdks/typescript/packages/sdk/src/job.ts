@@ -1,5 +1,5 @@
-import { fromWire, toWire } from "./casing.js";
-import { APITimeoutError, DevoraError, JobCancelled, JobFailed, namingJob } from "./errors.js";
+import { fromWire, isObject, toWire, wireOf } from "./casing.js";
+import { APITimeoutError, DevoraError, JobCancelled, JobFailed, namingJob, unexpected } from "./errors.js";
 import { eventsOf, hasEnded, jobPath, socketEventsOf, type StreamOptions } from "./events.js";
 import type {
   AgentAccepted,
@@ -14,6 +14,7 @@ import type {
   Output,
   Progress,
   QuestionList,
+  Reason,
   Result,
   WorkflowAccepted,
 } from "./models.js";
@@ -25,6 +26,8 @@ export interface WaitOptions {
   /** Milliseconds after which `APITimeoutError` is thrown; the job goes on. Default: no limit. */
   timeout?: number | undefined;
   signal?: AbortSignal | undefined;
+  /** Called with the job each time the server was asked: its `reason` says what it waits for. */
+  onUpdate?: ((job: JobDetail) => void) | undefined;
 }
 
 export interface Decision {
@@ -107,27 +110,27 @@ export class Job {
     return this.#transport.call<EventPage>({ method: "GET", path: `${jobPath(this.id)}/events`, query, options });
   }
 
-  cancel(reason?: string, options?: CallOptions): APIPromise<Cancelled> {
-    return this.#control<Cancelled>("cancel", { reason }, options);
+  cancel(reason?: string | { reason?: string }, options?: CallOptions): APIPromise<Cancelled> {
+    return this.#control<Cancelled>("cancel", named("reason", reason), options);
   }
 
   /** Starts nothing new; calls under way finish. */
-  pause(note?: string, options?: CallOptions): APIPromise<Controlled> {
-    return this.#control<Controlled>("pause", { note }, options);
+  pause(note?: string | { note?: string }, options?: CallOptions): APIPromise<Controlled> {
+    return this.#control<Controlled>("pause", named("note", note), options);
   }
 
-  resume(note?: string, options?: CallOptions): APIPromise<Controlled> {
-    return this.#control<Controlled>("resume", { note }, options);
+  resume(note?: string | { note?: string }, options?: CallOptions): APIPromise<Controlled> {
+    return this.#control<Controlled>("resume", named("note", note), options);
   }
 
-  /** Lets a waiting step run. */
-  approve(decision: Decision = {}, options?: CallOptions): APIPromise<Controlled> {
-    return this.#control<Controlled>("approve", decision, options);
+  /** Lets a waiting step run. A text is the note. */
+  approve(decision: string | Decision = {}, options?: CallOptions): APIPromise<Controlled> {
+    return this.#control<Controlled>("approve", named("note", decision), options);
   }
 
   /** Refuses a waiting step, which then counts as failed. */
-  reject(decision: Decision = {}, options?: CallOptions): APIPromise<Controlled> {
-    return this.#control<Controlled>("reject", decision, options);
+  reject(decision: string | Decision = {}, options?: CallOptions): APIPromise<Controlled> {
+    return this.#control<Controlled>("reject", named("note", decision), options);
   }
 
   /** The questions of the job to people, oldest first. */
@@ -225,25 +228,39 @@ export class Job {
   }
 }
 
+/** The body of a control: a text alone is its note, or its reason. */
+function named(name: string, value: string | object | undefined): object {
+  return typeof value === "object" && value !== null ? value : { [name]: value };
+}
+
 export function jobOf(transport: Transport, accepted: AgentAccepted | WorkflowAccepted): Job {
   return new Job(transport, accepted.jobId, accepted);
 }
 
 /** Polls until the job ends. Restarts of the server and broken connections are ridden out until the deadline. */
-export async function waitFor(transport: Transport, jobId: string, { timeout, signal }: WaitOptions = {}): Promise<Result> {
+export async function waitFor(transport: Transport, jobId: string, { timeout, signal, onUpdate }: WaitOptions = {}): Promise<Result> {
   const deadline = timeout === undefined ? Infinity : clock() + timeout;
+  let reason: Reason | null = null;
+  let until = onUpdate === undefined ? "end" : "attention";
   for (let failures = 0, faults = 0; ; ) {
     const started = clock();
     const wait = Math.round(Math.max(0, Math.min(LONGEST_POLL, deadline - started)));
-    const query = { wait: wait / 1000, until: "end" };
+    const query = { wait: wait / 1000, until };
     // The answer may take as long as the poll, and the way there and back.
     const options = { signal, maxRetries: 0, timeout: wait + ANSWER_TIME };
     let pause = 0;
     try {
       const job = await transport.call<JobDetail>({ method: "GET", path: jobPath(jobId), query, options });
+      if (typeof job.jobId !== "string" || typeof job.status !== "string") {
+        throw unexpected("the answer has no job with its id and status: check the base URL", { body: job });
+      }
       if (hasEnded(job.status)) return resultOf(job);
+      reason = isObject(job.reason) ? job.reason : null;
+      onUpdate?.(job);
+      const early = clock() - started < wait / 2;
+      if (onUpdate !== undefined) until = early && reason !== null ? "end" : "attention";
       failures = faults = 0;
-      if (clock() - started < wait / 2) pause = pauseOf(0, transport.backoff); // answered early: no hot loop
+      if (early) pause = pauseOf(0, transport.backoff); // answered early: no hot loop
     } catch (error) {
       signal?.throwIfAborted();
       failures += 1;
@@ -255,8 +272,8 @@ export async function waitFor(transport: Transport, jobId: string, { timeout, si
       transport.log("info", `waiting for ${jobId} goes on in ${Math.round(pause)} ms: ${error.message}`);
     }
     if (clock() + pause >= deadline) {
-      const message = `Job ${jobId} has not ended before the deadline; it goes on`;
-      throw new APITimeoutError(message, { code: "timeout", details: { job_id: jobId } });
+      const message = `Job ${jobId} has not ended before the deadline; it goes on${reason?.message ? ` (${reason.message})` : ""}`;
+      throw new APITimeoutError(message, { code: "timeout", details: { job_id: jobId, ...(reason && { reason: wireOf(reason) ?? reason }) } });
     }
     if (pause > 0) await sleep(pause, signal);
   }
@@ -269,6 +286,7 @@ export function resultOf(job: JobDetail | Finished): Result {
   if (job.status === "cancelled") throw new JobCancelled(job.jobId, detail, { requestId });
   if (job.status === "failed" || job.output === null) throw new JobFailed(job.jobId, job.error, detail, { requestId });
   const output = job.output;
+  if (!isObject(output)) throw unexpected("the answer has a completed job without its output: check the base URL", { body: job });
   Object.defineProperty(job, "deliverables", { get: () => output.deliverables, configurable: true });
   return job as Result;
 }

@@ -5,6 +5,7 @@
  * `process.getBuiltinModule`, so that bundlers for browsers see no import.
  */
 import type { Socket, SocketFactory } from "./socket.js";
+import { LARGEST } from "./sse.js";
 
 interface Duplex {
   on(event: "data", listener: (chunk: Uint8Array) => void): void;
@@ -32,6 +33,7 @@ const CLOSE = 8;
 const PING = 9;
 const PONG = 10;
 const ABNORMAL = 1006;
+const FRAGMENT = 64; // bytes that the smallest fragment takes in memory
 
 export function openNodeSocket(): SocketFactory | undefined {
   const host = globalThis as { process?: { getBuiltinModule?(name: string): unknown } };
@@ -47,8 +49,11 @@ class NodeSocket implements Socket {
   onclose: Socket["onclose"] = null;
   readonly #request: Request;
   #duplex: Duplex | undefined;
-  #unread = new Uint8Array(0);
+  #chunks: Uint8Array[] = []; // received, and no whole frame yet
+  #received = 0; // bytes of the chunks
+  #needed = 2; // bytes until the next look can find more
   #fragments: Uint8Array[] = [];
+  #collected = 0; // bytes of the fragments
   #code = ABNORMAL;
   #reason = "";
   #closed = false;
@@ -95,6 +100,7 @@ class NodeSocket implements Socket {
   #failed(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#request.destroy();
     this.onerror?.(undefined as never);
     this.onclose?.({ code: ABNORMAL, reason: "" });
   }
@@ -106,29 +112,54 @@ class NodeSocket implements Socket {
   }
 
   #read(chunk: Uint8Array): void {
-    const bytes = new Uint8Array(this.#unread.length + chunk.length);
-    bytes.set(this.#unread);
-    bytes.set(chunk, this.#unread.length);
+    if (this.#closed) return;
+    this.#chunks.push(chunk);
+    this.#received += chunk.length;
+    if (this.#received < this.#needed) return; // each byte is copied once, however a frame is cut
+    const bytes = new Uint8Array(this.#received);
+    let end = 0;
+    for (const each of this.#chunks) {
+      bytes.set(each, end);
+      end += each.length;
+    }
     const view = new DataView(bytes.buffer);
     let at = 0;
+    this.#needed = 2;
     while (bytes.length - at >= 2) {
       const first = view.getUint8(at);
       let length = view.getUint8(at + 1) & 127;
       let start = at + 2;
       if (length === 126) {
-        if (bytes.length < at + 4) break;
+        if (bytes.length < at + (this.#needed = 4)) break;
+        this.#needed = 2;
         length = view.getUint16(at + 2);
         start = at + 4;
       } else if (length === 127) {
-        if (bytes.length < at + 10) break;
+        if (bytes.length < at + (this.#needed = 10)) break;
+        this.#needed = 2;
         length = Number(view.getBigUint64(at + 2));
         start = at + 10;
       }
-      if (bytes.length < start + length) break;
+      if (length + this.#collected > LARGEST) return this.#refused();
+      if (bytes.length < start + length) {
+        this.#needed = start + length - at;
+        break;
+      }
       this.#frame(first & 15, (first & 128) !== 0, bytes.subarray(start, start + length));
       at = start + length;
     }
-    this.#unread = bytes.slice(at);
+    this.#chunks = at < bytes.length ? [bytes.slice(at)] : [];
+    this.#received = bytes.length - at;
+  }
+
+  /** Ends a connection with a message that no memory should hold. */
+  #refused(): void {
+    this.#code = 1009;
+    this.#reason = "the message is larger than 64 MiB";
+    this.#chunks = [];
+    this.#fragments = [];
+    this.#duplex?.destroy();
+    this.#ended();
   }
 
   #frame(opcode: number, last: boolean, payload: Uint8Array): void {
@@ -142,10 +173,12 @@ class NodeSocket implements Socket {
       return this.#ended();
     }
     this.#fragments.push(payload.slice());
+    this.#collected += payload.length + FRAGMENT;
     if (!last) return;
     const decoder = new TextDecoder();
     const text = this.#fragments.map((fragment) => decoder.decode(fragment, { stream: true })).join("") + decoder.decode();
     this.#fragments = [];
+    this.#collected = 0;
     this.onmessage?.({ data: text });
   }
 

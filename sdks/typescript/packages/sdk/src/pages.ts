@@ -63,7 +63,16 @@ export function list<Item>(
     const items = found.map((item) => fromWire<Item>(item));
     const following = followingQuery(page, items.length, wanted);
     const total = typeof page["total"] === "number" ? page["total"] : undefined;
-    return new Page(items, total, following && (() => list<Item>(transport, path, field, following, options)));
+    return new Page(
+      items,
+      total,
+      following &&
+        (() => {
+          const stays = following["after"] === wanted["after"] && following["offset"] === wanted["offset"];
+          if (stays) throw unexpected(`the cursor of the list ${field} does not move on: its pages would have no end`, { body });
+          return list<Item>(transport, path, field, following, options);
+        }),
+    );
   };
   return new PagePromise<Item>(transport.answer(call, read) as Promise<Answer<Page<Item>>>);
 }

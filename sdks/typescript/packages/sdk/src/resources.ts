@@ -1,6 +1,6 @@
 import { accountEventsOf, type AccountEvent, type AccountStreamOptions } from "./account-events.js";
-import { fromWire, toWire } from "./casing.js";
-import { DevoraError, jobIdOf } from "./errors.js";
+import { fromWire, toWire, type JsonObject } from "./casing.js";
+import { DevoraError, jobIdOf, unexpected } from "./errors.js";
 import { jobPath, type StreamOptions } from "./events.js";
 import { Job, jobOf, resultOf, waitFor, type Decision, type WaitOptions } from "./job.js";
 import type * as models from "./models.js";
@@ -39,25 +39,28 @@ abstract class Resource {
 
 /** Starts a job; waits for its end unless the request is asynchronous. */
 async function start(transport: Transport, path: string, request: models.StartRequest, options: CallOptions): Promise<Job | models.Result> {
-  const body = { ...toWire(request), async: request.async ?? false };
+  const body: JsonObject = { ...toWire(request), async: request.async ?? false };
   if (request.async) {
     return transport.call({ method: "POST", path, body, options }, (accepted) => jobOf(transport, fromWire(accepted)));
   }
   const { timeout = SYNCHRONOUS_TIMEOUT, signal } = options;
   const deadline = clock() + timeout;
+  const { webhook_url: _, ...repeated }: JsonObject = { ...body, async: true }; // a synchronous start ignores the address
   let jobId: string;
   try {
     const answer = await transport.call<models.Finished | models.AgentAccepted>({
       method: "POST",
       path,
       // The same key finds the job whose answer was lost. Asked for asynchronously, no connection is silent again.
-      body: (attempt: number) => (attempt > 0 && !request.webhookUrl ? { ...body, async: true } : body),
+      // A deadline within the server's own wait would cut that wait, and the id of the job with it.
+      body: (attempt: number) => (timeout <= SILENCE || (attempt > 0 && !request.webhookUrl) ? repeated : body),
       options: { ...options, timeout },
       persistent: true,
       attemptTimeout: SILENCE, // the server gives its own wait up earlier
     });
     if ("metrics" in answer) return resultOf(answer);
     jobId = answer.jobId;
+    if (typeof jobId !== "string") throw unexpected("the answer has no job_id: check the base URL", { body: answer });
   } catch (error) {
     if (!(error instanceof DevoraError) || !names503Job(error)) throw error;
     jobId = jobIdOf(error) as string; // The server's own wait ran out: the job goes on.
@@ -125,7 +128,9 @@ export interface JobQuery extends PageOptions {
   owner?: string;
   /** Open jobs with one of these reasons. */
   reason?: models.ReasonCode[];
-  /** Jobs with all of these labels, each as `NAME:VALUE`. */
+  /** Jobs with all of these labels: an object as in a start, or each as `NAME:VALUE`. */
+  labels?: Record<string, string> | string[];
+  /** The same as `labels`. */
   label?: string[];
   /** Only jobs that a person has to look at. */
   needsAttention?: boolean;
@@ -133,8 +138,9 @@ export interface JobQuery extends PageOptions {
 
 export class Jobs extends Resource {
   /** The caller's jobs, newest first; everybody's for an admin. */
-  list(query: JobQuery = {}, options?: CallOptions): PagePromise<models.JobSummary> {
-    return this.pages("/v1/jobs", "jobs", query, options);
+  list({ labels = [], label = [], ...query }: JobQuery = {}, options?: CallOptions): PagePromise<models.JobSummary> {
+    const words = Array.isArray(labels) ? labels : Object.entries(labels).map(([name, value]) => `${name}:${value}`);
+    return this.pages("/v1/jobs", "jobs", { ...query, label: [...words, ...label] }, options);
   }
 
   get(jobId: string, options?: CallOptions): APIPromise<models.JobDetail> {
@@ -166,23 +172,23 @@ export class Jobs extends Resource {
     return this.of(jobId).events(query, options);
   }
 
-  cancel(jobId: string, reason?: string, options?: CallOptions): APIPromise<models.Cancelled> {
+  cancel(jobId: string, reason?: string | { reason?: string }, options?: CallOptions): APIPromise<models.Cancelled> {
     return this.of(jobId).cancel(reason, options);
   }
 
-  pause(jobId: string, note?: string, options?: CallOptions): APIPromise<models.Controlled> {
+  pause(jobId: string, note?: string | { note?: string }, options?: CallOptions): APIPromise<models.Controlled> {
     return this.of(jobId).pause(note, options);
   }
 
-  resume(jobId: string, note?: string, options?: CallOptions): APIPromise<models.Controlled> {
+  resume(jobId: string, note?: string | { note?: string }, options?: CallOptions): APIPromise<models.Controlled> {
     return this.of(jobId).resume(note, options);
   }
 
-  approve(jobId: string, decision?: Decision, options?: CallOptions): APIPromise<models.Controlled> {
+  approve(jobId: string, decision?: string | Decision, options?: CallOptions): APIPromise<models.Controlled> {
     return this.of(jobId).approve(decision, options);
   }
 
-  reject(jobId: string, decision?: Decision, options?: CallOptions): APIPromise<models.Controlled> {
+  reject(jobId: string, decision?: string | Decision, options?: CallOptions): APIPromise<models.Controlled> {
     return this.of(jobId).reject(decision, options);
   }
 

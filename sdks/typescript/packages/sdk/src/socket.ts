@@ -1,7 +1,8 @@
 import { isObject } from "./casing.js";
-import { unexpected } from "./errors.js";
+import { APIConnectionError, unexpected } from "./errors.js";
 import { openNodeSocket } from "./node-socket.js";
 import { clock } from "./retries.js";
+import { stallError } from "./sse.js";
 
 /** What this package needs of a WebSocket; the global `WebSocket` of browsers, Deno and Node 22 has it. */
 export interface Socket {
@@ -59,8 +60,21 @@ export async function* socketFrames(
     failure ??= error;
     wake();
   };
-  const socket = open(url);
-  const send = (frame: object) => socket.send(JSON.stringify(frame));
+  const unopened = (cause?: unknown) =>
+    new APIConnectionError(`no WebSocket connection to ${new URL(url).origin}`, { code: "connection_error", cause });
+  let socket: Socket;
+  try {
+    socket = open(url);
+  } catch (cause) {
+    throw unopened(cause);
+  }
+  const send = (frame: object) => {
+    try {
+      socket.send(JSON.stringify(frame));
+    } catch (cause) {
+      throw unopened(cause); // it is not open any more, or not yet
+    }
+  };
   let heard = clock();
   socket.onopen = () => {
     heard = clock();
@@ -75,16 +89,16 @@ export async function* socketFrames(
     else waiting.push(frame);
     wake();
   };
-  socket.onerror = () => fail(new Error(`no WebSocket connection to ${new URL(url).origin}`));
+  socket.onerror = () => fail(unopened());
   socket.onclose = ({ code, reason }) => fail(new SocketClosed(code, reason));
   const stop = () => fail(signal.reason);
   signal.addEventListener("abort", stop, { once: true });
   const watch = setInterval(() => {
-    if (clock() - heard > stall) return fail(new Error(`nothing came for ${stall} ms`));
+    if (clock() - heard > stall) return fail(stallError(stall));
     try {
       if (clock() - heard > stall / 3) send(ping);
     } catch (error) {
-      fail(error); // It is not open any more, or not yet.
+      fail(error);
     }
   }, Math.max(5, stall / 3));
   try {

@@ -1,4 +1,4 @@
-import { type ServerError, unexpected } from "./errors.js";
+import { APIConnectionError, type ServerError, unexpected } from "./errors.js";
 import { timerDelay } from "./retries.js";
 
 /** Bytes of an answer, or characters of one frame of a stream, beyond which it is an error. */
@@ -67,7 +67,7 @@ export async function* chunksOf(body: ReadableStream<Uint8Array>, stall: number)
   const reader = body.getReader();
   try {
     for (;;) {
-      const { done, value } = await withinStall(reader.read(), stall);
+      const { done, value } = await withinStall(reader.read().catch(broken), stall);
       if (done) return;
       yield value;
     }
@@ -77,18 +77,19 @@ export async function* chunksOf(body: ReadableStream<Uint8Array>, stall: number)
   }
 }
 
-export class StallError extends Error {
-  constructor(stall: number) {
-    super(`nothing came for ${stall} ms`);
-    this.name = "StallError";
-  }
+function broken(cause: unknown): never {
+  throw new APIConnectionError(`the stream broke: ${String(cause)}`, { code: "connection_error", cause });
+}
+
+export function stallError(stall: number): APIConnectionError {
+  return new APIConnectionError(`nothing came for ${stall} ms`, { code: "connection_error" });
 }
 
 /** The promise's value, unless it takes longer than `stall` milliseconds. */
 export async function withinStall<T>(promise: Promise<T>, stall: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stalled = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new StallError(stall)), timerDelay(stall));
+    timer = setTimeout(() => reject(stallError(stall)), timerDelay(stall));
   });
   try {
     return await Promise.race([promise, stalled]);

@@ -126,7 +126,7 @@ export class Transport {
   }
 
   log(level: "debug" | "info" | "warn", message: string): void {
-    if (LEVELS[level] >= LEVELS[this.#level]) (this.#options.logger ?? defaultLogger())[level](`devora: ${message}`);
+    if (LEVELS[level] >= LEVELS[this.#level]) (this.#options.logger ?? defaultLogger())[level](`devora: ${oneLine(message)}`);
   }
 
   url(path: string, query?: object): string {
@@ -161,6 +161,7 @@ export class Transport {
   /** One attempt whose body is not read, for streams. The caller reads it or aborts `signal`. */
   async open(call: Call, signal: AbortSignal): Promise<Response> {
     const url = this.url(call.path, call.query);
+    checkHeaders(call.options?.headers);
     const started = clock();
     const request = { method: call.method, headers: await this.#headers(call, 0, undefined), redirect: "manual" as const };
     let response: Response;
@@ -303,19 +304,34 @@ function rootOf(baseUrl: string): string {
   try {
     url = new URL(baseUrl);
   } catch {
-    throw new DevoraError(`invalid base URL ${JSON.stringify(baseUrl)}: expected something like ${HOSTED}`, { code: "invalid_base_url" });
+    throw invalidBaseUrl(baseUrl);
   }
   // A name and a password would not be sent, and a query would swallow the path.
   if (!/^https?:$/.test(url.protocol) || url.username || url.password || /[?#\s]/.test(baseUrl)) {
-    const shown = JSON.stringify(baseUrl.replace(/\/\/[^/]*@/, "//***@"));
-    throw new DevoraError(`invalid base URL ${shown}: expected something like ${HOSTED}`, { code: "invalid_base_url" });
+    throw invalidBaseUrl(baseUrl);
   }
   return (url.origin + url.pathname).replace(/\/+$/, "").replace(/\/v1$/, "");
 }
 
+/** Shows nothing that may be secret: a password may have any character, so all before the last `@` is left out. */
+function invalidBaseUrl(baseUrl: string): DevoraError {
+  const shown = String(baseUrl).replace(/^(https?:)?.*@/is, "$1//***@").replace(/([?#]).*/s, "$1***");
+  return new DevoraError(`invalid base URL ${JSON.stringify(shown)}: expected something like ${HOSTED}`, { code: "invalid_base_url" });
+}
+
+/** A message on one visible line: the server's words must not write lines of their own, or control a terminal. */
+function oneLine(message: string): string {
+  return message.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (letter) => `\\u{${letter.codePointAt(0)?.toString(16)}}`);
+}
+
+/** Whether a text can be sent as the value of a header. */
+export function isHeaderValue(value: string): boolean {
+  return /^[\t\x20-\x7e]*$/.test(value);
+}
+
 function checkHeaders(headers: Record<string, string> = {}): void {
   for (const [name, value] of Object.entries(headers)) {
-    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || !/^[\t\x20-\x7e]*$/.test(value)) {
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || !isHeaderValue(value)) {
       throw new InvalidRequestError(`invalid header ${JSON.stringify(name)}: expected printable ASCII characters`, { code: "invalid_request" });
     }
   }
@@ -338,7 +354,7 @@ function parsed(response: Response, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw unexpected(`the answer is not JSON: ${text.slice(0, 200)}`, { status: response.status, body: text, cause });
+    throw unexpected(`the answer is not JSON: ${text.slice(0, 200)}; check the base URL`, { status: response.status, body: text, cause });
   }
 }
 
@@ -374,7 +390,9 @@ function connectionError(url: string, cause: unknown): APIConnectionError {
   const code = systemCode(cause);
   const text = isObject(reason) && typeof reason["message"] === "string" && reason["message"] ? reason["message"] : String(cause);
   const { origin } = new URL(url);
-  return new APIConnectionError(`no answer from ${origin}: ${text}${code && !text.includes(code) ? ` (${code})` : ""}`, { code: "connection_error", cause });
+  const error = new APIConnectionError(`no answer from ${origin}: ${text}${code && !text.includes(code) ? ` (${code})` : ""}`, { code: "connection_error", cause });
+  if (code !== "" && !wasSent(error)) error.message += "; is the server running? DEVORA_BASE_URL selects another";
+  return error;
 }
 
 /** The browser's console; elsewhere standard error, because standard output belongs to the program. */

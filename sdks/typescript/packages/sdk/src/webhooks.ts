@@ -1,4 +1,4 @@
-import { fromWire, isObject, withWire } from "./casing.js";
+import { fromWire, isObject } from "./casing.js";
 import { WebhookVerificationError } from "./errors.js";
 import type { WebhookEvent } from "./models.js";
 
@@ -28,6 +28,7 @@ export async function unwrapWebhook(
   const signatures = required(headers, "webhook-signature");
   if (!/^\d{1,12}$/.test(timestamp)) throw new WebhookVerificationError(`webhook-timestamp is not a number: ${timestamp.slice(0, 40)}`);
   const age = now.getTime() / 1000 - Number(timestamp);
+  if (Number.isNaN(age) || Number.isNaN(tolerance)) throw new TypeError("now must be a valid date, and tolerance a number of seconds");
   if (Math.abs(age) > tolerance) {
     throw new WebhookVerificationError(`the delivery is ${Math.round(Math.abs(age))} seconds ${age > 0 ? "old" : "ahead"}; at most ${tolerance} are allowed`);
   }
@@ -48,13 +49,14 @@ export async function unwrapWebhook(
     throw new WebhookVerificationError("the body is not JSON");
   }
   if (!isObject(event)) throw new WebhookVerificationError("the body is not a JSON object");
-  return withWire({ ...fromWire<WebhookEvent>(event), data: fromWire<Record<string, unknown>>(event["data"] ?? {}) }, event);
+  const read = fromWire<WebhookEvent>(event);
+  return Object.assign(read, { data: read.data ?? {} });
 }
 
 /** Whether `signature` (the header `X-Devora-Signature`) is the secret's signature of the raw body. It has no date. */
 export async function verifyWebhook(body: string | Uint8Array, signature: string, secret: string): Promise<boolean> {
   const digest = /^sha256=([0-9a-f]{64})$/i.exec(signature)?.[1];
-  if (digest === undefined || secret === "") return false;
+  if (digest === undefined || typeof secret !== "string" || secret === "") return false;
   const key = await hmacKey(bytesOf(secret));
   const bytes = Uint8Array.from(digest.match(/../g) ?? [], (pair) => parseInt(pair, 16));
   return crypto.subtle.verify("HMAC", key, bytes, bytesOf(body));
@@ -81,6 +83,7 @@ function required(headers: WebhookHeaders, name: string): string {
 }
 
 function valueOf(headers: WebhookHeaders, name: string): string | undefined {
+  if (typeof headers !== "object" || headers === null) return undefined;
   if (typeof (headers as Headers).get === "function") return (headers as Headers).get(name) ?? undefined;
   for (const [key, value] of Object.entries(headers as Record<string, string | string[] | undefined>)) {
     const first: unknown = Array.isArray(value) ? value[0] : value;
@@ -91,7 +94,7 @@ function valueOf(headers: WebhookHeaders, name: string): string | undefined {
 
 /** `whsec_` and base64 stand for those bytes, any other secret for its UTF-8 bytes. */
 function secretBytes(secret: string): Uint8Array<ArrayBuffer> {
-  if (secret === "") throw new WebhookVerificationError("the webhook secret is empty");
+  if (typeof secret !== "string" || secret === "") throw new WebhookVerificationError("the webhook secret is empty or missing");
   const encoded = secret.startsWith("whsec_") ? base64Bytes(secret.slice("whsec_".length)) : undefined;
   return encoded?.length ? encoded : bytesOf(secret);
 }

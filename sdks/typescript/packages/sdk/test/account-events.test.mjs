@@ -26,7 +26,7 @@ test("the events of the account go on after their cursor, also after the one wit
     const seen = [];
     const opened = [];
     for await (const { id, event, jobId, data } of clientOf(server).events.stream({ onOpen: (cursor) => opened.push(cursor) })) {
-      seen.push([id, event, jobId, data.totalTokens]);
+      seen.push([id, event, jobId, data.total_tokens]);
       if (seen.length === 3) break;
     }
     assert.deepEqual(seen, [5, 6, 7].map((id) => [String(id), "job.completed", `job_${id}`, id]));

@@ -140,7 +140,7 @@ test("a header that would become two is refused", async () => {
 });
 
 test("a base URL with a password, a query or spaces is refused without its password", () => {
-  for (const baseUrl of ["https://user:secret@host/v1", "https://secret@host", "https://host/v1?a=b", "https://host/v1#x", "http://host /v1", "http://host\r\nX: y"]) {
+  for (const baseUrl of ["https://user:secret@host/v1", "https://secret@host", "https://host/v1?a=b", "https://host/v1#x", "http://host /v1", "http://host\r\nX: y", "https://user:se/secret@host", "https://user:se#secret@host/v1", "user:secret@host", "https://host/v1?key=secret"]) {
     assert.throws(
       () => new DevoraClient({ apiKey: "k", baseUrl }),
       (error) => error.code === "invalid_base_url" && !error.message.includes("secret"),

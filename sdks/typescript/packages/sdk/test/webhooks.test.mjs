@@ -14,7 +14,7 @@ test("a genuine delivery is unwrapped", async () => {
     for (const form of [headers, new Headers(headers), Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toUpperCase(), [value]]))]) {
       for (const body of [BODY, new TextEncoder().encode(BODY), Buffer.from(BODY)]) {
         const event = await unwrapWebhook(body, form, secret, { now: NOW });
-        assert.deepEqual([event.event, event.jobId, event.data.metrics.totalTokens, event.data.input], ["job.completed", "job_1", 5, { my_key: "été" }]);
+        assert.deepEqual([event.event, event.jobId, event.data.metrics.total_tokens, event.data.input], ["job.completed", "job_1", 5, { my_key: "été" }]);
       }
     }
     assert.equal(await verifyWebhook(BODY, headers["X-Devora-Signature"], secret), true);
