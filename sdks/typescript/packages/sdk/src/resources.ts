@@ -128,17 +128,15 @@ export interface JobQuery extends PageOptions {
   owner?: string;
   /** Open jobs with one of these reasons. */
   reason?: models.ReasonCode[];
-  /** Jobs with all of these labels: an object as in a start, or each as `NAME:VALUE`. */
-  labels?: Record<string, string> | string[];
-  /** The same as `labels`. */
+  /** Jobs with all of these labels, each as `NAME:VALUE`. */
   label?: string[];
   /** Only jobs that a person has to look at. */
   needsAttention?: boolean;
 }
 
 export class Jobs extends Resource {
-  /** The caller's jobs, newest first; everybody's for an admin. */
-  list({ labels = [], label = [], ...query }: JobQuery = {}, options?: CallOptions): PagePromise<models.JobSummary> {
+  /** The caller's jobs, newest first; everybody's for an admin. `labels` is as in a start, or the same as `label`. */
+  list({ labels = [], label = [], ...query }: JobQuery & { labels?: Record<string, string> | string[] } = {}, options?: CallOptions): PagePromise<models.JobSummary> {
     const words = Array.isArray(labels) ? labels : Object.entries(labels).map(([name, value]) => `${name}:${value}`);
     return this.pages("/v1/jobs", "jobs", { ...query, label: [...words, ...label] }, options);
   }
