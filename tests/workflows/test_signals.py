@@ -134,7 +134,10 @@ async def test_a_decision_that_lost_in_history_is_refused_without_an_event(engin
     assert "step.approved" not in await names(engine, job_id)
 
 
-async def test_a_pause_that_was_resumed_at_the_same_moment_is_not_called_done(engine: Engine) -> None:
+async def test_a_pause_that_was_resumed_at_the_same_moment_is_not_called_done(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "_LANDING_SECONDS", 30)  # However busy the machine is.
     job_id = await waiting(engine)
     gateway = engine.parts.backend.gateway
     send = gateway.signal
