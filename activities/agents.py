@@ -24,6 +24,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, NotFound
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
+from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.tally import SUSPECT_LIMIT, Tally
 from orchestrator.domain.text import error_message
 from orchestrator.domain.turns import DETAIL_FALLBACK, ToolResult, ToolTask
@@ -31,8 +32,6 @@ from orchestrator.domain.usage import Usage
 
 NOT_STORED: Final = "answer_not_stored"
 
-# The attempt ends a little before Temporal's limit, so that the error is ours.
-_TIME_SHARE: Final = 0.95
 _NO_LIMIT: Final = timedelta(hours=1)
 # Errors that do not depend on the model.
 _SAME_FOR_ALL_MODELS: Final = frozenset(
@@ -175,7 +174,7 @@ class AgentActivities:
 
         Without tokens, raises `TokensHeld` for up to half of an attempt's time, then `AgentError`.
         """
-        patience = timedelta(seconds=call.task.step.timeouts.start_to_close * _TIME_SHARE / 2)
+        patience = timedelta(seconds=call.task.step.timeouts.start_to_close * TIME_SHARE / 2)
         call.task = await budgets.begin(
             self._attempts,
             agent,
@@ -227,7 +226,7 @@ class AgentActivities:
         The answer is billed already: a failure here must not repeat the call.
         """
         info = activity.info()
-        limit = (info.start_to_close_timeout or _NO_LIMIT).total_seconds() * _TIME_SHARE
+        limit = (info.start_to_close_timeout or _NO_LIMIT).total_seconds() * TIME_SHARE
         try:
             async with asyncio.timeout_at(call.began + limit):
                 await self._results.keep(info.workflow_id or call.task.job_id, result)

@@ -18,12 +18,11 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ports import ToolRuntime
+from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.text import cut
 from orchestrator.domain.turns import PREVIEW_CHARACTERS, TOOL_TIMEOUT, ToolResult, ToolTask
 
-# The attempt ends a little before Temporal's limit, so that the error is ours.
-_TIME_SHARE: Final = 0.95
 # Faults of code: another attempt fails in the same way.
 _FAULTS_OF_CODE: Final = (TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
 _DIGEST_LENGTH: Final = 16
@@ -71,7 +70,7 @@ class ToolActivities:
         info = activity.info()
         tally = await tries.tally_of(info, task.tally, self._last_error)
         limit = info.start_to_close_timeout.total_seconds() if info.start_to_close_timeout else 60.0
-        call = _Call(task, task.agent, tally, info.workflow_run_id or "", limit * _TIME_SHARE)
+        call = _Call(task, task.agent, tally, info.workflow_run_id or "", limit * TIME_SHARE)
         with structlog.contextvars.bound_contextvars(
             job_id=task.job_id, agent=task.agent, tool=task.tool, tool_call=task.id, attempt=call.attempt
         ):

@@ -40,8 +40,9 @@ def _remedy(model: str, fault: dict[str, Any]) -> str:
         case "tuple_type" if isinstance(value, str):
             return f". Write ({value!r},) with a comma"
         case "dict_type" if isinstance(value, type) and issubclass(value, BaseModel):
-            remedy = "Give the model as input_model=" if place == ("input_schema",) else "Write "
-            return f". {remedy}{value.__name__}" + ("" if place == ("input_schema",) else ".model_json_schema()")
+            if place == ("input_schema",):
+                return f". Give the model as input_model={value.__name__}"
+            return f". Write {value.__name__}.model_json_schema()"
         case "model_type" | "model_attributes_type" if place and place[-1] in ("retry", "approval", "timeouts"):
             kind = {"retry": "RetryPolicy(maximum_attempts=3)", "approval": "Approval()", "timeouts": "Timeouts()"}
             return f". Write {place[-1]}={kind[str(place[-1])]}"

@@ -11,11 +11,12 @@ from workflows.children import run_child
 from workflows.run_state import said
 from workflows.scopes import StepScope, condition, own_input, value_of
 from workflows.steps import call_as, job_error
-from workflows.walk import StepPassed, Walk, error_of, failure, is_over, place, stop
+from workflows.tasks import stop
+from workflows.walk import StepPassed, Walk, error_of, failure, is_over
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.agents import StepOutput
-    from orchestrator.domain.call_ids import CallId, call_key
+    from orchestrator.domain.call_ids import CallId, call_key, key_within, place_of
     from orchestrator.domain.commands import AgentResult, JobConfig
     from orchestrator.domain.notes import ItemsEnded, ItemsListed, RoundBegun, RoundsEnded
     from orchestrator.domain.plans import FallbackModel, Repeat, Step
@@ -80,10 +81,10 @@ class Bodies:
 
     async def _ask(self, step: Step, ask: Ask, scope: StepScope) -> dict[str, Any]:
         """Ask a person. An open question does not keep the job from continuing as a new run: its state is carried."""
-        answer = await self._walk.questions.ask(ask.question(place(step, scope.key), step.id))
+        answer = await self._walk.questions.ask(ask.question(place_of(step.id, scope.key), step.id))
         if answer.how == "skipped":
             raise StepPassed("nobody answered in time")
-        self._state.said[place(step, scope.key)] = said(step.id, scope.key, answer)
+        self._state.said[place_of(step.id, scope.key)] = said(step.id, scope.key, answer)
         return dict(answer.values)
 
     async def _rounds(self, step: Step, repeat: Repeat, scope: StepScope) -> dict[str, Any]:
@@ -91,7 +92,7 @@ class Bodies:
         values: dict[str, Any] = {}
         for number in range(1, repeat.max_rounds + 1):
             names = {"round": number, "previous": values}
-            around = StepScope((step,), _within(scope.key, number), names, scope)
+            around = StepScope((step,), key_within(scope.key, number), names, scope)
             await workflow.wait_condition(self._walk.may_start)
             self._walk.note(RoundBegun(step=step.id, key=scope.key, number=number))
             values = await self._body(step, around)
@@ -140,7 +141,7 @@ class Bodies:
     ) -> None:
         """Take items from the queue until it is empty. Raises the first failure that ends the step."""
         for key, item in queue:
-            within = StepScope((step,), _within(scope.key, key), {"item": item, "key": key}, scope)
+            within = StepScope((step,), key_within(scope.key, key), {"item": item, "key": key}, scope)
             try:
                 await workflow.wait_condition(self._walk.may_start)
                 ends[key] = StepEnd(EndStatus.COMPLETED, await self._once(step, within))
@@ -254,7 +255,7 @@ class Bodies:
 
     def _said(self, step: Step, scope: StepScope) -> list[StepOutput]:
         """What people said for this step: the note of its approval, and their answers to the questions it needs."""
-        places = [step.id, *(place for need in step.needs for place in (f"{need}[{scope.key}]", need))]
+        places = dict.fromkeys([step.id, *(each for need in step.needs for each in (place_of(need, scope.key), need))])
         return [self._state.said[place] for place in places if place in self._state.said]
 
     def _context(self, step: Step, scope: StepScope) -> list[StepOutput]:
@@ -266,11 +267,6 @@ class Bodies:
         return [
             result.as_context(full=result.step in step.needs) for result in self._state.results if result.key in around
         ]
-
-
-def _within(key: str, part: str | int) -> str:
-    """The key of an item or a round within a key."""
-    return f"{key}/{part}" if key else str(part)
 
 
 def _candidates(step: Step, agent: str, key: str) -> list[tuple[CallId, JobConfig | None]]:

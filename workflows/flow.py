@@ -24,7 +24,6 @@ from workflows.flow_values import (
     mistake,
     plain,
     question_id,
-    safe_key,
     seconds,
     snake_case,
 )
@@ -34,6 +33,7 @@ from workflows.steps import call_agent
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.agents import Agent, AgentOutput, Out_co
+    from orchestrator.domain.call_ids import optional_key
     from orchestrator.domain.call_results import ItemResults, Result
     from orchestrator.domain.commands import AgentResult, JobConfig, JobInput, JobResult
     from orchestrator.domain.jobs import JobError
@@ -106,7 +106,7 @@ class Flow:
         Raises `CallFailed` after all attempts.
         """
         agent_id, model = (agent.id, agent.output_model) if isinstance(agent, Agent) else (agent, AgentOutput)
-        step_of_call, item = self._step(agent, step), safe_key(key)
+        step_of_call, item = self._step(agent, step), optional_key(key)
         self._claim(step_of_call.id, item, agent_id)
         answer = await self._made(
             step_of_call.id,
@@ -137,7 +137,7 @@ class Flow:
         The child has its own row, steps and cost; the job counts the cost, too. Without an `input`, it gets the job's.
         Raises `CallFailed` if the input is invalid, or the child ends without a result.
         """
-        step_id, item = step or workflow_id, safe_key(key)
+        step_id, item = step or workflow_id, optional_key(key)
         self._claim(step_id, item, workflow_id)
         child_input = self._job.input if input is None else plain(input)
         answer = await self._made(
@@ -199,7 +199,7 @@ class Flow:
         calls can succeed, the first failure is raised, after all other calls have ended.
         """
         entries = list(items)
-        keys = [safe_key(key(item) if key else at) for at, item in enumerate(entries, start=1)]
+        keys = [optional_key(key(item) if key else at) for at, item in enumerate(entries, start=1)]
         if doubles := sorted({each for each in keys if keys.count(each) > 1}):
             raise mistake(f"two items have the key {doubles[0]!r}: give each item a key of its own", "duplicate_key")
         make_input, entries_before, room = input or item_input, list(context), asyncio.Semaphore(max(1, max_parallel))

@@ -7,6 +7,8 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from workflows.tasks import stop
+
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.jobs import JobError
 
@@ -37,9 +39,9 @@ async def outcome(
                 _check_tolerable(error, tolerable=len(failed) <= allowed)
     except (asyncio.CancelledError, Exception):
         # Not `finally`: a workflow that leaves the worker's cache must not await.
-        await _stop(list(waiting.values()))
+        await stop(list(waiting.values()))
         raise
-    await _stop(list(waiting.values()))
+    await stop(list(waiting.values()))
     return {name: _error_of(error) for name, error in failed.items()}
 
 
@@ -52,10 +54,3 @@ def _error_of(error: BaseException) -> JobError:
     if isinstance(error, ApplicationError) and error.details and isinstance(error.details[0], JobError):
         return error.details[0]
     return JobError(type=type(error).__name__, message=str(error))
-
-
-async def _stop(calls: list[asyncio.Future[Any]]) -> None:
-    """Cancel the running calls and wait for their end."""
-    for call in calls:
-        call.cancel()
-    await asyncio.gather(*calls, return_exceptions=True)

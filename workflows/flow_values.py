@@ -13,7 +13,7 @@ from workflows.steps import job_error
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.agents import StepOutput
-    from orchestrator.domain.call_ids import call_key
+    from orchestrator.domain.call_ids import optional_key, place_of
     from orchestrator.domain.call_results import Result
     from orchestrator.domain.commands import AgentResult
     from orchestrator.domain.jobs import JobError
@@ -40,7 +40,7 @@ def seconds(duration: timedelta | float) -> float:
 
 def question_id(step: str, key: str | int) -> str:
     """The id of a question of a step."""
-    return f"{step}[{safe_key(key)}]" if key != "" else step
+    return place_of(step, optional_key(key))
 
 
 def snake_case(name: str) -> str:
@@ -52,11 +52,6 @@ def mistake(message: str, kind: str) -> ApplicationError:
     """The error of a mistake in workflow code: it fails the job."""
     error = JobError(type=kind, message=message)
     return ApplicationError(message, error, type=kind, non_retryable=True)
-
-
-def safe_key(key: str | int) -> str:
-    """A key in the form that ids have."""
-    return call_key(key) if key != "" else ""
 
 
 def plain(input: Input) -> dict[str, Any]:

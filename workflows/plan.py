@@ -11,8 +11,9 @@ from workflows.details import describe
 from workflows.questions import Questions, questions_of_run
 from workflows.run_state import RunState, note_of
 from workflows.scopes import StepScope
+from workflows.tasks import stop
 from workflows.turns import loops
-from workflows.walk import Walk, draining, failure, is_over, stop
+from workflows.walk import Walk, draining, failure, is_over
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import Control, Decision, JobInput, JobResult

@@ -13,7 +13,7 @@ from workflows.call_numbers import next_number
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
     from orchestrator.domain.agents import StepOutput
-    from orchestrator.domain.call_ids import CallId, call_key
+    from orchestrator.domain.call_ids import CallId, optional_key
     from orchestrator.domain.commands import (
         AgentResult,
         AgentTask,
@@ -53,7 +53,7 @@ async def call_agent(
     plan_step = job.plan.step(step) if isinstance(step, str) else step
     if plan_step is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
-    item = call_key(key) if key != "" else ""
+    item = optional_key(key)
     state = turns.carried_state(plan_step.id, agent, item)
     id = CallId.parse(state.call) if state else None
     id = id or next_call(plan_step.id, agent, item)

@@ -12,6 +12,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
 from workflows.questions import questions_of_run
+from workflows.tasks import stop
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_ids import CallId
@@ -341,9 +342,7 @@ async def _all(calls: list[Awaitable[ToolAnswer]]) -> list[ToolAnswer]:
         return list(await asyncio.gather(*tasks))
     except (asyncio.CancelledError, Exception):
         # Not `finally`: a workflow that leaves the worker's cache must not await.
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(tasks)
         raise
 
 

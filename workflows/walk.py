@@ -14,8 +14,10 @@ from workflows.questions import questions_of_run
 from workflows.run_state import RunState
 from workflows.scopes import StepScope, may_begin, reason_to_skip, skipped, value_of
 from workflows.steps import job_error
+from workflows.tasks import stop
 
 with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain.call_ids import place_of
     from orchestrator.domain.commands import JobInput
     from orchestrator.domain.expressions import Cel
     from orchestrator.domain.jobs import JobError
@@ -113,7 +115,7 @@ class Walk:
 
     def fail(self, step: Step, key: str, error: JobError) -> None:
         """Record a failure that does not end the job."""
-        self.state.failures[place(step, key)] = error
+        self.state.failures[place_of(step.id, key)] = error
         if self.job.plan.decides:
             self.note(FailedStep(step=step.id, key=key, error=error, on_error="continue"))
 
@@ -136,11 +138,11 @@ class Walk:
         """Wait for the step's delay or time. The end of the wait is kept, so that a new run does not wait again."""
         if step.delay is None and step.until_time is None:
             return
-        due = self.state.due.get(place(step, scope.key))
+        due = self.state.due.get(place_of(step.id, scope.key))
         if due is None:
-            due = self.state.due[place(step, scope.key)] = self._due(step, scope)
+            due = self.state.due[place_of(step.id, scope.key)] = self._due(step, scope)
         if (left := due - workflow.now()) > timedelta():
-            await workflow.sleep(left, summary=WAIT_TIMER_PREFIX + place(step, scope.key))
+            await workflow.sleep(left, summary=WAIT_TIMER_PREFIX + place_of(step.id, scope.key))
         await workflow.wait_condition(self.may_start)
 
     def _due(self, step: Step, scope: StepScope) -> datetime:
@@ -181,11 +183,6 @@ def _digest(note: Note) -> str:
     return hashlib.sha256(note.model_dump_json().encode()).hexdigest()[:16]
 
 
-def place(step: Step, key: str) -> str:
-    """The step with its place in rounds and items."""
-    return f"{step.id}[{key}]" if key else step.id
-
-
 def draining() -> bool:
     """Whether the job must continue as a new run, because its history is long."""
     return workflow.info().is_continue_as_new_suggested()
@@ -209,10 +206,3 @@ def is_over(walkers: Sequence[asyncio.Task[None]]) -> bool:
     """Whether every walker has ended, or one has failed."""
     done = [walker for walker in walkers if walker.done()]
     return len(done) == len(walkers) or any(walker.exception() is not None for walker in done)
-
-
-async def stop(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel the running tasks and wait for their end."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

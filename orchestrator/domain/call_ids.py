@@ -66,7 +66,7 @@ class CallId(NamedTuple):
 
     @property
     def _step(self) -> str:
-        return f"{self.step}[{self.key}]" if self.key else self.step
+        return place_of(self.step, self.key)
 
     @property
     def _number(self) -> str:
@@ -79,6 +79,21 @@ def call_key(parts: str | int | Iterable[str | int]) -> str:
     A part that is longer than 64 characters or has unsafe ones is shortened and gets a hash, so that it stays unique.
     """
     return "/".join(_safe(str(part)) for part in ([parts] if isinstance(parts, str | int) else parts))
+
+
+def optional_key(parts: str | int | Iterable[str | int]) -> str:
+    """The key of a call in workflow code: empty for `""`, which stands for no key."""
+    return call_key(parts) if parts != "" else ""
+
+
+def place_of(step: str, key: str) -> str:
+    """A step with its key: `write`, or `work[alpha]`."""
+    return f"{step}[{key}]" if key else step
+
+
+def key_within(key: str, part: str | int) -> str:
+    """The key of an item or a round within a key: `2/alpha` for the item `alpha` in round 2."""
+    return f"{key}/{part}" if key else str(part)
 
 
 def split_place(text: str) -> tuple[str, str, str]:

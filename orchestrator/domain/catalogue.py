@@ -56,7 +56,7 @@ class Catalogue:
         try:
             return self.unlisted[agent_id] if agent_id in self.unlisted else self.agents[agent_id]
         except KeyError:
-            hint = _hint(agent_id, self.agents, "workflow", self.workflows)
+            hint = _hint(agent_id, self.agents, "a workflow", self.workflows)
             raise NotFound(f"Unknown agent: {agent_id}{hint}", agent_id=agent_id) from None
 
     def workflow(self, workflow_id: str) -> WorkflowDefinition:
@@ -64,13 +64,13 @@ class Catalogue:
         try:
             return self.workflows[workflow_id]
         except KeyError:
-            hint = _hint(workflow_id, self.workflows, "agent", self.agents)
+            hint = _hint(workflow_id, self.workflows, "an agent", self.agents)
             raise NotFound(f"Unknown workflow: {workflow_id}{hint}", workflow_id=workflow_id) from None
 
 
 def _hint(name: str, names: Iterable[str], other: str, other_names: Iterable[str]) -> str:
     """What to do about an unknown id: it is one of the other kind, or it is misspelt."""
     if name in other_names:
-        return f". There is a {other} of this id." if other != "agent" else ". There is an agent of this id."
+        return f". There is {other} of this id."
     hint = near_match(name, names)
     return f".{hint}" if hint else ""

@@ -56,6 +56,10 @@ class RetryPolicy(Part):
         return Backoff(self.initial_interval, self.maximum_interval, self.backoff_coefficient).pause(failures)
 
 
+TIME_SHARE: Final = 0.95
+"""An attempt ends after this share of Temporal's limit, so that the error is ours."""
+
+
 class Timeouts(Part):
     """Limits of one agent call in seconds. A dead worker is noticed after `heartbeat` seconds."""
 

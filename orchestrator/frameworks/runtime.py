@@ -14,6 +14,7 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import EXECUTED_BY, Answer, FrameworkResult, FrameworkTask, Question
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.ports import AgentRuntime, TextSink
+from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.frameworks import FrameworkAdapter, persona
@@ -24,8 +25,6 @@ from orchestrator.runtime.results import agent_result, without_implausible_count
 
 Progress = Callable[[int], None]
 
-# The call ends a little before Temporal's timeout, so that the error names the framework.
-_TIME_SHARE: Final = 0.95
 _SUMMARY_LIMIT: Final = 300
 # Metadata of a model's answer that also holds for a result made of such answers.
 _INHERITED_NOTES: Final = ("offline", "tokens_estimated", "truncated")
@@ -204,7 +203,7 @@ def framework_task(framework: str, agent: Agent, task: AgentTask, attempt: int) 
         model=task.config.model,
         temperature=task.config.temperature,
         max_tokens=task.config.max_tokens,
-        seconds=task.step.timeouts.start_to_close * _TIME_SHARE,
+        seconds=task.step.timeouts.start_to_close * TIME_SHARE,
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import notes as n
+from orchestrator.domain.call_ids import key_within
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import CallStatus
 from orchestrator.domain.plans import Plan, Step
@@ -60,10 +61,10 @@ class Decisions:
             case n.ItemsListed():
                 self.undecided.discard((step.id, note.key))
                 for item in note.keys:
-                    key = _within(note.key, item)
+                    key = key_within(note.key, item)
                     self.undecided.add((step.id, key)) if step.repeat else self._expect(step, key)
             case n.RoundBegun():
-                self._expect(step, _within(note.key, note.number))
+                self._expect(step, key_within(note.key, note.number))
             case n.RoundsEnded():
                 self.undecided.discard((step.id, note.key))
             case n.ItemsEnded():
@@ -107,10 +108,6 @@ def _with_inner(step: Step) -> Iterable[Step]:
     yield step
     for inner in step.steps:
         yield from _with_inner(inner)
-
-
-def _within(key: str, part: str | int) -> str:
-    return f"{key}/{part}" if key else str(part)
 
 
 def _is_within(key: str, around: str) -> bool:

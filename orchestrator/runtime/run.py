@@ -20,6 +20,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import TextSink
+from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.text import name
 from orchestrator.domain.usage import Usage, estimated_tokens, published_cost
 from orchestrator.runtime.answer_text import AnswerText
@@ -32,16 +33,14 @@ from orchestrator.runtime.output_models import InvalidAnswer, RawAnswer, raw_mod
 from orchestrator.runtime.prompts import user_prompt
 from orchestrator.runtime.responses import SoundResponses, is_whole
 from orchestrator.runtime.results import MALFORMED, agent_result
+from orchestrator.runtime.turn_messages import ANSWER_TOOL
 from orchestrator.runtime.turns import TurnRunner
 from orchestrator.runtime.usage import provider_cost_of, usage_of
 
 Progress = Callable[[int], None]
 
-_ANSWER_TOOL: Final = "answer"
 # One correction inside the call if the answer is invalid. Temporal owns all other retries.
 _CORRECTIONS: Final = 1
-# The call times out a little before Temporal's timeout, so that the error is ours.
-_TIME_SHARE: Final = 0.95
 # A call with too few tokens for its whole answer has none for a correction.
 _ONE_REQUEST: Final = UsageLimits(request_limit=1)
 
@@ -115,7 +114,7 @@ class AgentRunner:
                 model_settings=_settings(agent, task, model, length.tokens),
                 usage=run_usage,
                 usage_limits=_ONE_REQUEST if length.cut else None,
-                timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
+                timeout=task.step.timeouts.start_to_close * TIME_SHARE,
                 event_stream_handler=answer_text.read,
             )
         except AgentError as error:  # From the offline drafter, or a validator that blocks or exits.
@@ -237,7 +236,7 @@ def _model_agent(
         model,
         name=agent.id,
         output_type=[
-            ToolOutput(raw_model(agent.output_model), name=_ANSWER_TOOL, description="Give the complete answer."),
+            ToolOutput(raw_model(agent.output_model), name=ANSWER_TOOL, description="Give the complete answer."),
             TextOutput(text_reader),
         ],
         instructions=agent.instructions or agent.description,
@@ -263,7 +262,7 @@ def _settings(agent: Agent, task: AgentTask, model: Model, max_tokens: int) -> M
         max_tokens=max_tokens,
     )
     if model.profile.get("supports_forced_tool_choice", True):
-        settings["tool_choice"] = [_ANSWER_TOOL]
+        settings["tool_choice"] = [ANSWER_TOOL]
     return settings
 
 

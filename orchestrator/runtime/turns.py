@@ -28,6 +28,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.tools import AgentTool, Files, McpServer
 from orchestrator.domain.turns import ARGUMENT_BYTES, AgentTurn, ToolRequest, TurnTask
 from orchestrator.domain.usage import Usage
@@ -56,8 +57,6 @@ from orchestrator.runtime.turn_messages import (
 from orchestrator.runtime.turn_records import TurnRecord, TurnRecords, digest_of, turn_id
 from orchestrator.runtime.usage import provider_cost_of, usage_of
 
-# The turn ends a little before Temporal's timeout, so that the error is ours.
-_TIME_SHARE: Final = 0.95
 # So many turns in a row may have nothing but faults. The next one fails the call.
 _MAX_INVALID: Final = 2
 _FIRST: Final = TurnTask(number=1)
@@ -154,7 +153,7 @@ class TurnRunner:
         agent, task = turn.agent, turn.task
         model = self._models.model_for(agent, task)
         length = Length.of(agent, task, prompt if task.turn is None else "x" * 4 * turn.turn.tokens)
-        limit = task.step.timeouts.start_to_close * _TIME_SHARE
+        limit = task.step.timeouts.start_to_close * TIME_SHARE
         response: ModelResponse | None = None
         try:
             async with asyncio.timeout(limit):

@@ -18,7 +18,7 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentTask
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
-from orchestrator.testing.scripts import Failure, Reply, ScriptOver, Scripts, Silence, chunks
+from orchestrator.testing.scripts import Failure, Reply, ScriptOver, Scripts, Silence, chunks, offered
 
 _REJECTED: Final = 400
 
@@ -83,8 +83,7 @@ class ModelServer:
         if isinstance(reply, Failure):
             headers = {} if reply.retry_after is None else {"retry-after": str(reply.retry_after)}
             return _error(reply.status, reply.message, headers)
-        tools = [offer["function"]["name"] for offer in body.get("tools", [])]
-        return StreamingResponse(_stream(reply, tools), media_type="text/event-stream")
+        return StreamingResponse(_stream(reply, offered(body)), media_type="text/event-stream")
 
 
 async def _stream(reply: Reply, tools: list[str]) -> AsyncIterator[str]:

@@ -7,14 +7,12 @@ calls and repeated attempts are real. Agents without a script keep the offline d
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
 from orchestrator.domain.agents import Agent, AgentOutput
-
-_ANSWER: Final = "answer"
-"""The tool by which an agent gives its answer."""
+from orchestrator.runtime.turn_messages import ANSWER_TOOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +115,7 @@ class Script:
 
     def next(self, call: str, body: Mapping[str, Any]) -> Reply:
         """The reply to the next request. Raises `ScriptOver`."""
-        tools = [offer["function"]["name"] for offer in body.get("tools", [])]
-        request = ModelRequest(call, len(self.requests) + 1, body["messages"], tools)
+        request = ModelRequest(call, len(self.requests) + 1, body["messages"], offered(body))
         self.requests.append(request)
         if request.number > len(self.entries):
             answers = f"{len(self.entries)} answer" + "s" * (len(self.entries) != 1)
@@ -171,21 +168,25 @@ class Scripts:
         assert not left, f"answers of scripts were not used: {left}. Give `unused=True` if that is right."
 
 
+def offered(body: Mapping[str, Any]) -> list[str]:
+    """The names of the tools that a request offers."""
+    return [offer["function"]["name"] for offer in body.get("tools", [])]
+
+
 def chunks(reply: Reply, tools: Sequence[str]) -> list[dict[str, Any]]:
     """The stream of an answer or of calls, as objects of the chat completions protocol."""
-    if isinstance(reply, Calls):
-        uses = [(use.name, json.dumps(use.arguments)) for use in reply.tools]
-    else:
-        uses = [(_ANSWER, json.dumps(_plain(reply)))]
-    if not isinstance(reply, Calls) and _ANSWER not in tools:
-        deltas: list[dict[str, Any]] = [{"content": uses[0][1]}]
-        finish = "stop"
-    else:
-        deltas, finish = [], "tool_calls"
-        for index, (name, arguments) in enumerate(uses):
-            opening = {"index": index, "id": f"call_{index + 1}", "type": "function"}
-            deltas.append({"tool_calls": [{**opening, "function": {"name": name, "arguments": ""}}]})
-            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]})
+    uses = reply.tools if isinstance(reply, Calls) else (ToolUse(ANSWER_TOOL, _plain(reply)),)
+    as_text = not isinstance(reply, Calls) and ANSWER_TOOL not in tools
+    deltas: list[dict[str, Any]] = []
+    for index, use in enumerate(uses):
+        arguments = json.dumps(use.arguments)
+        if as_text:
+            deltas.append({"content": arguments})
+            continue
+        opening = {"index": index, "id": f"call_{index + 1}", "type": "function"}
+        deltas.append({"tool_calls": [{**opening, "function": {"name": use.name, "arguments": ""}}]})
+        deltas.append({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]})
+    finish = "stop" if as_text else "tool_calls"
     ends: list[tuple[dict[str, Any], str | None]] = [*((delta, None) for delta in deltas), ({}, finish)]
     return [_chunk(choices=[{"index": 0, "delta": delta, "finish_reason": reason}]) for delta, reason in ends] + [
         _chunk(choices=[], usage={"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120})
