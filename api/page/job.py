@@ -14,6 +14,7 @@ from api.page.forms import FormField, fields_of_form, value_of_form
 from api.page.gantt import chart
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Controller, Form, Reader, Submitted, Visitor
+from orchestrator.domain.access import START_SCOPES, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.questions import JobQuestion, QuestionKind
@@ -41,7 +42,7 @@ class RefusedAnswer:
 async def job_page(request: Request, services: Svc, visitor: Reader, job_id: JobId, scale: Scale = "") -> Response:
     """The job with its time line, which follows the job while it is open."""
     job = await services.reader.get(visitor.principal, job_id)
-    return page(request, visitor, "job.html", tab="steps", **await job_values(services, visitor, job, scale))
+    return page(request, visitor, "job.html", tab="steps", **await steps_values(services, visitor, job, scale))
 
 
 @router.post("/jobs/{job_id}/answer")
@@ -55,7 +56,7 @@ async def answer(request: Request, services: Svc, visitor: Controller, form: Sub
         values = value_of_form(question.form, form)
         await services.questions.answer(visitor.principal, job_id, question.id, values, form.text("note"))
     except InvalidInput as fault:
-        refused = await job_values(services, visitor, job, answer=RefusedAnswer(question.id, form, fault))
+        refused = await steps_values(services, visitor, job, answer=RefusedAnswer(question.id, form, fault))
         return page(request, visitor, "job.html", status=400, tab="steps", fault=fault.message, **refused)
     return see_other(url(f"/jobs/{job_id}"))
 
@@ -65,7 +66,7 @@ async def output_page(request: Request, services: Svc, visitor: Reader, job_id: 
     """The output of the job and its files. Of a job that ended without a result: the answers of its finished calls."""
     job = await services.reader.get(visitor.principal, job_id)
     output = await _output(services, visitor, job)
-    values = await job_values(services, visitor, job)
+    values = await _head_values(services, visitor, job)
     return page(request, visitor, "job_output.html", tab="output", output=output, **values)
 
 
@@ -73,7 +74,7 @@ async def output_page(request: Request, services: Svc, visitor: Reader, job_id: 
 async def input_page(request: Request, services: Svc, visitor: Reader, job_id: JobId) -> Response:
     """The input and the configuration of the job."""
     job = await services.reader.get(visitor.principal, job_id)
-    return page(request, visitor, "job_input.html", tab="input", **await job_values(services, visitor, job))
+    return page(request, visitor, "job_input.html", tab="input", **await _head_values(services, visitor, job))
 
 
 @router.get("/jobs/{job_id}/events")
@@ -93,7 +94,7 @@ async def events_page(
         total=len(past),
         name=name,
         next=matching[EVENTS - 1].id if len(matching) > EVENTS else None,
-        **await job_values(services, visitor, job),
+        **await _head_values(services, visitor, job),
     )
 
 
@@ -102,7 +103,7 @@ async def deliveries_page(request: Request, services: Svc, visitor: Reader, job_
     """The webhook deliveries for the job, newest first."""
     job = await services.reader.get(visitor.principal, job_id)
     deliveries = await services.webhooks.deliveries_of_job(job_id, limit=_DELIVERIES)
-    values = await job_values(services, visitor, job)
+    values = await _head_values(services, visitor, job)
     return page(request, visitor, "job_deliveries.html", tab="deliveries", deliveries=deliveries, **values)
 
 
@@ -121,7 +122,7 @@ async def file_page(request: Request, services: Svc, visitor: Reader, job_id: Jo
         number=number,
         content=content[:_PREVIEW],
         is_whole=len(content) <= _PREVIEW,
-        **await job_values(services, visitor, job),
+        **await _head_values(services, visitor, job),
     )
 
 
@@ -138,20 +139,26 @@ async def download(services: Svc, visitor: Reader, job_id: JobId, number: int) -
     return Response((item["content"] or "").encode(), media_type="application/octet-stream", headers=headers)
 
 
-async def job_values(
+async def steps_values(
     services: Services, visitor: Visitor, job: Job, scale: str = "", answer: RefusedAnswer | None = None
 ) -> dict[str, Any]:
-    """The values that every page of a job needs. `answer` is one that was refused."""
+    """The values of the page with the time line. `answer` is one that was refused."""
+    values = await _head_values(services, visitor, job, answer)
+    return {**values, "chart": chart(job, datetime.now(UTC), logarithmic=scale == "log"), "scale": scale}
+
+
+async def _head_values(
+    services: Services, visitor: Visitor, job: Job, answer: RefusedAnswer | None = None
+) -> dict[str, Any]:
+    """The values that every page of a job needs."""
     retried_by = await services.retrier.retried_by(job.id) if job.state.retryable else []
     return {
         "job": job,
-        "chart": chart(job, datetime.now(UTC), logarithmic=scale == "log"),
-        "scale": scale,
         "retried_by": retried_by or [],
         "forms": _forms(job, answer),
         "run_page": services.run_page(job.id),
-        "visitor_can_control": visitor.can("jobs:cancel"),
-        "visitor_can_start": visitor.can("agents:execute" if job.kind == "agent" else "workflows:run"),
+        "visitor_can_control": visitor.can(Scope.JOBS_CANCEL),
+        "visitor_can_start": visitor.can(START_SCOPES[job.kind]),
     }
 
 

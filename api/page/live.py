@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.deps import JobId, Svc, api_state
 from api.page.errors import PageRoute
-from api.page.job import Scale, job_values
+from api.page.job import Scale, steps_values
 from api.page.rendering import ROOT, fragment
 from api.page.visitors import COOKIE, Reader, Visitor
 from api.streaming import EventStream
@@ -85,7 +85,7 @@ class _Updates:
             await events.aclose()
 
     async def _frame(self, job: Job) -> bytes:
-        values = await job_values(self._services, self._visitor, job, self._scale)
+        values = await steps_values(self._services, self._visitor, job, self._scale)
         return format_sse_event(data_str=fragment("_job_live.html", visitor=self._visitor, **values))
 
 

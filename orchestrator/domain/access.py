@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from orchestrator.domain.errors import Forbidden
+from orchestrator.domain.ids import JobKind
 from orchestrator.domain.limits import Tier
 
 
@@ -51,6 +52,10 @@ def name_of(owner: str) -> str:
 
 ORDINARY: Final = frozenset(Scope) - {Scope.ADMIN}
 """The scopes of every signed-in user: all except administration (C-22)."""
+
+
+START_SCOPES: Final = {JobKind.AGENT: Scope.AGENTS_EXECUTE, JobKind.WORKFLOW: Scope.WORKFLOWS_RUN}
+"""The scope that a caller needs to start an agent or a workflow."""
 
 
 def scopes_of(roles: Iterable[Role]) -> frozenset[Scope]:

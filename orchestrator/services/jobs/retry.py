@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
-from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.access import START_SCOPES, Principal
 from orchestrator.domain.call_ids import CallKey
 from orchestrator.domain.commands import AgentResult, Carried, JobInput, Retry, ReusedCall
 from orchestrator.domain.errors import NotFound, Unavailable, WrongState
@@ -24,8 +23,6 @@ from orchestrator.services.jobs.values import JobValues
 from orchestrator.storage.jobs import JobRepository
 
 log = structlog.get_logger(__name__)
-
-_SCOPE: Final = {JobKind.AGENT: Scope.AGENTS_EXECUTE, JobKind.WORKFLOW: Scope.WORKFLOWS_RUN}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -47,7 +44,7 @@ class JobRetrier:
         not ended, is completed, or is completed by another retry, and as `JobStarter.start` does.
         """
         old = await self.reader.get(principal, job_id)
-        principal.require(_SCOPE[old.kind])
+        principal.require(START_SCOPES[old.kind])
         new_id = self.starter.job_id(principal, old.kind, idempotency_key)
         digest = hashlib.sha256(f"retry of {job_id}".encode()).hexdigest()
         row = await self.jobs.get(new_id) if idempotency_key is not None else None

@@ -4,17 +4,22 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 
-from orchestrator.domain.access import ORDINARY, USER_OWNER, KeyState, Principal, Role, Scope, is_account, scopes_of
+from orchestrator.domain.access import (
+    ORDINARY,
+    START_SCOPES,
+    USER_OWNER,
+    KeyState,
+    Principal,
+    Role,
+    is_account,
+    scopes_of,
+)
 from orchestrator.domain.errors import Forbidden
-from orchestrator.domain.ids import JobKind
 from orchestrator.domain.schedules import ScheduleRow
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.access.users import USER_TIER
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.users import UserRepository
-
-RUN_SCOPES = {JobKind.AGENT: Scope.AGENTS_EXECUTE, JobKind.WORKFLOW: Scope.WORKFLOWS_RUN}
-"""What a caller needs to let a schedule start agents or workflows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -29,7 +34,7 @@ class ScheduleCredentials:
     async def principal(self, row: ScheduleRow) -> Principal:
         """The owner, with the present scopes and tier. Raises `Forbidden` if the credential has ended or lost them."""
         principal = await self._principal(row)
-        scope = RUN_SCOPES[row.kind]
+        scope = START_SCOPES[row.kind]
         if not principal.admin and scope not in principal.scopes:
             raise Forbidden(f"The credential of this schedule lacks the scope {scope}")
         return principal

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from orchestrator.domain.access import Principal
+from orchestrator.domain.access import START_SCOPES, Principal
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import (
     IdempotencyReuse,
@@ -36,7 +36,6 @@ from orchestrator.engine.job_schedules import JobSchedules
 from orchestrator.services.access.idempotency import check_idempotency_key
 from orchestrator.services.access.permissions import permitted
 from orchestrator.services.jobs.start import JobStarter, StartRequest
-from orchestrator.services.schedules.credentials import RUN_SCOPES
 from orchestrator.storage.schedules import ScheduleRepository
 
 log = structlog.get_logger(__name__)
@@ -95,7 +94,7 @@ class Schedules:
         Creates nothing unless the whole request is valid. Raises as `JobStarter.start` does, and `InvalidInput` for
         times that never come, and for a caller with too many schedules.
         """
-        principal.require(RUN_SCOPES[request.start.kind])
+        principal.require(START_SCOPES[request.start.kind])
         new_id = self._id(principal, request.idempotency_key)
         job = await self._checked(principal, request.start, owner=principal.id, schedule=new_id)
         plan = request.plan(job)
@@ -251,7 +250,7 @@ class Schedules:
 
     async def _changeable(self, principal: Principal, schedule_id: str) -> ScheduleRow:
         row = await self._row(principal, schedule_id)
-        principal.require(RUN_SCOPES[row.kind])
+        principal.require(START_SCOPES[row.kind])
         return row
 
     async def _read(self, row: ScheduleRow) -> Schedule:
