@@ -82,11 +82,9 @@ async def call_as(
         return answer[1]
 
     async def call_other(task: AgentTask, use: ToolRequest, id: CallId) -> AgentResult:
-        # Part of the key, so that the call belongs to the tool call that made it.
-        place = f"{id.agent}.{id.path}" if id.number == 1 else f"{id.agent}.{id.number}.{id.path}"
         inner = step.model_copy(update={"short": False, "instruction": ""})
-        parts = (*id.key.split("/"), place) if id.key else (place,)
-        return await call_agent(job, inner, use.target, input=use.arguments, config=config, key=parts)
+        key = tuple(id.inner_key.split("/"))
+        return await call_agent(job, inner, use.target, input=use.arguments, config=config, key=key)
 
     return await turns.answer(task, state, _served, call_other)
 

@@ -291,7 +291,7 @@ class _Loop:
         return ToolAnswer(number=use.number, text=json.dumps(answer.values, sort_keys=True))
 
     async def _sub_agent(self, use: ToolRequest, id: CallId) -> ToolAnswer:
-        if id.key.count(".t") >= MAX_DEPTH - 1:
+        if id.depth >= MAX_DEPTH - 1:
             text = f"Agents may call agents {MAX_DEPTH} levels deep: do this yourself."
             return ToolAnswer(number=use.number, status="failed", text=text)
         result = await self._call_agent(self._task, use, id)

@@ -105,8 +105,7 @@ class TurnsFold:
             tool = ToolFold(path, use.tool, use.shown)
             tool.fail_call = fail_call if use.on_error == "fail" else None
             if use.kind == "agent":
-                inner = f"{call.agent}.{path}" if call.number == 1 else f"{call.agent}.{call.number}.{path}"
-                tool.calls = f"{call.key}/{inner}" if call.key else inner
+                tool.calls = call._replace(path=path).inner_key
             if use.fault is not None:
                 tool.status = ToolStatus.SKIPPED
                 tool.error = JobError(type="invalid_arguments", message=use.fault, agent=call.agent)
