@@ -8,16 +8,16 @@ from urllib.parse import urljoin
 import httpx2
 
 from orchestrator.delivery.addresses import AddressRefused, Target, allowed_addresses, target
+from orchestrator.delivery.connections import open_transport, request_to
 from orchestrator.delivery.look_ups import LookUps
 from orchestrator.domain.errors import AgentError
-from orchestrator.domain.turns import TOOL_FAILED
+from orchestrator.domain.turns import ToolFailed
 
 _MAX_BYTES: Final = 1024 * 1024
 _MAX_REDIRECTS: Final = 5
-_CONNECT_SECONDS: Final = 5.0
 _BUSY: Final = (httpx2.codes.TOO_MANY_REQUESTS, 502, 503, 504)
 _TEXT: Final = ("text/", "application/json", "application/xml", "application/xhtml+xml", "application/javascript")
-_HEADERS: Final = {"User-Agent": "orchestrator-agent/1", "Accept": "text/*, application/json", "Connection": "close"}
+_HEADERS: Final = {"User-Agent": "orchestrator-agent/1", "Accept": "text/*, application/json"}
 
 
 class PageReader:
@@ -29,8 +29,7 @@ class PageReader:
     def __init__(self, *, allow_private: bool, look_ups: LookUps | None = None) -> None:
         self._allow_private = allow_private
         self._look_ups = look_ups or LookUps()
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-        self._transport = httpx2.AsyncHTTPTransport(limits=limits)
+        self._transport = open_transport()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -52,7 +51,7 @@ class PageReader:
                     url = urljoin(url, location)
         except TimeoutError:
             raise AgentError(f"no answer within {seconds:g} s", kind="page_unreachable", retryable=True) from None
-        raise _refused(f"The page redirects more than {_MAX_REDIRECTS} times.")
+        raise ToolFailed(f"The page redirects more than {_MAX_REDIRECTS} times.")
 
     async def _get(self, url: str, owner: str, hosts: tuple[str, ...]) -> httpx2.Response:
         resolve = partial(self._look_ups.resolve, owner)
@@ -60,10 +59,10 @@ class PageReader:
             to = _allowed(url, hosts)
             addresses = await allowed_addresses(to, allow_private=self._allow_private, resolve=resolve)
         except AddressRefused as fault:
-            raise _refused(f"This address cannot be read: {fault.message}.") from None
+            raise ToolFailed(f"This address cannot be read: {fault.message}.") from None
         for address in addresses:
             try:
-                return await self._transport.handle_async_request(_request(to, address))
+                return await self._transport.handle_async_request(request_to(to, address, "GET", _HEADERS))
             except (httpx2.ConnectError, httpx2.ConnectTimeout):
                 continue
             except (httpx2.TransportError, OSError):
@@ -81,37 +80,23 @@ def _allowed(url: str, hosts: tuple[str, ...]) -> Target:
     return to
 
 
-def _request(to: Target, address: str) -> httpx2.Request:
-    """A request to a checked address. The host header, SNI and the check of the certificate use the name."""
-    return httpx2.Request(
-        "GET",
-        to.url.copy_with(host=address),
-        headers={**_HEADERS, "Host": to.url.netloc.decode("ascii")},
-        extensions={"sni_hostname": to.host, "timeout": httpx2.Timeout(None, connect=_CONNECT_SECONDS).as_dict()},
-    )
-
-
 async def _text(response: httpx2.Response) -> str:
     try:
         if response.status_code in _BUSY:
             raise AgentError(f"HTTP {response.status_code}", kind="page_busy", retryable=True)
         if response.status_code != httpx2.codes.OK:
-            raise _refused(f"The server answers with HTTP {response.status_code}.")
+            raise ToolFailed(f"The server answers with HTTP {response.status_code}.")
         content_type = response.headers.get("content-type", "text/plain").lower()
         if not content_type.startswith(_TEXT):
-            raise _refused(f"The page is no text: its type is {content_type[:100]}.")
+            raise ToolFailed(f"The page is no text: its type is {content_type[:100]}.")
         pieces, size = [], 0
         async for piece in response.aiter_bytes():
             size += len(piece)
             if size > _MAX_BYTES:
-                raise _refused("The page is longer than 1 MB.")
+                raise ToolFailed("The page is longer than 1 MB.")
             pieces.append(piece)
     except (httpx2.TransportError, OSError) as fault:
         raise AgentError("the connection broke off", kind="page_unreachable", retryable=True) from fault
     finally:
         await response.aclose()
     return b"".join(pieces).decode(response.charset_encoding or "utf-8", errors="replace")
-
-
-def _refused(message: str) -> AgentError:
-    return AgentError(message, kind=TOOL_FAILED, retryable=False)

@@ -12,13 +12,13 @@ import httpx2
 import structlog
 
 from orchestrator.delivery import signing
-from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, allowed_addresses, target
+from orchestrator.delivery.addresses import AddressRefused, Resolve, allowed_addresses, target
+from orchestrator.delivery.connections import CONNECT_SECONDS, open_transport, request_to
 from orchestrator.delivery.look_ups import LookUps
 from orchestrator.domain.webhooks import DeliveryVerdict, Posted, Posting
 
 log = structlog.get_logger(__name__)
 
-_CONNECT_TIMEOUT: Final = 5.0
 _MAX_READ: Final = 4096
 _READ_TIMEOUT: Final = 1.0
 _MAX_WAIT: Final = 86400.0
@@ -45,9 +45,7 @@ class HttpWebhookSender:
         self._timeout = timeout
         self._look_ups = look_ups or LookUps()
         self._resolve = resolve
-        # The pool finds open connections by address only: a kept one could serve a name that its certificate lacks.
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-        self._transport = httpx2.AsyncHTTPTransport(verify=tls, limits=limits)
+        self._transport = open_transport(tls)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -86,7 +84,7 @@ class HttpWebhookSender:
         error = f"the name {to.host} does not resolve"
         for address in addresses:
             try:
-                return await self._transport.handle_async_request(_request(to, address, headers, raw))
+                return await self._transport.handle_async_request(request_to(to, address, "POST", headers, raw))
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as fault:
                 error = _message(fault)  # Nothing was sent yet: try the next address.
             except (httpx2.TransportError, OSError) as fault:
@@ -107,18 +105,6 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max((at - now).total_seconds(), 0.0), _MAX_WAIT)
-
-
-def _request(to: Target, address: str, headers: dict[str, str], raw: bytes) -> httpx2.Request:
-    """A request to a checked address. The host header, SNI and the check of the certificate use the name."""
-    timeout = httpx2.Timeout(None, connect=_CONNECT_TIMEOUT)
-    return httpx2.Request(
-        "POST",
-        to.url.copy_with(host=address),
-        headers={**headers, "Host": to.url.netloc.decode("ascii"), "Connection": "close"},
-        content=raw,
-        extensions={"sni_hostname": to.host, "timeout": timeout.as_dict()},
-    )
 
 
 async def _drain(response: httpx2.Response) -> None:
@@ -158,7 +144,7 @@ def _message(fault: Exception) -> str:
             return f"TLS failed: {cause.reason or 'no agreement'}"
     match fault:
         case httpx2.ConnectTimeout():
-            return f"no connection within {_CONNECT_TIMEOUT:g} s"
+            return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx2.ConnectError():
             return "connection refused or host unreachable"
         case httpx2.ProtocolError():

@@ -62,9 +62,7 @@ class ToolSignature:
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments."""
-        schema = self.arguments.model_json_schema()
-        schema.pop("title", None)
-        return schema
+        return schema_of(self.arguments)
 
 
 def signature_of(function: Callable[..., Any], name: str) -> ToolSignature:
@@ -104,6 +102,13 @@ def signature_of(function: Callable[..., Any], name: str) -> ToolSignature:
     except PydanticUserError as error:
         raise ValueError(f"{what} has a parameter without a JSON Schema: {error.message}") from error
     return ToolSignature(description, arguments, call, secrets)
+
+
+def schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
+    """JSON Schema of arguments as a model gets it: without the name of their class."""
+    schema = arguments.model_json_schema()
+    schema.pop("title", None)
+    return schema
 
 
 def faults_in(arguments: type[BaseModel], value: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.domain.errors import AgentError
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
@@ -22,6 +23,14 @@ TOOL_TIMEOUT: Final = "tool_timeout"
 DETAIL_FALLBACK: Final = "fallback"  # In the details of an error: the model that is asked next.
 
 _ASK_SECONDS: Final = 7 * 86_400.0
+
+
+class ToolFailed(AgentError):
+    """A tool reports a failure. The message is for the model; another attempt would not help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind=TOOL_FAILED, retryable=False)
+
 
 UseKind = Literal["function", "agent", "question"]
 AnswerStatus = Literal["completed", "failed", "refused", "unknown", "skipped"]

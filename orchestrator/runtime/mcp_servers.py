@@ -13,7 +13,7 @@ import structlog
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.tools import McpServer
-from orchestrator.domain.turns import TOOL_FAILED
+from orchestrator.domain.turns import ToolFailed
 from orchestrator.runtime.tool_secrets import ToolSecrets
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ _LIST_SECONDS: Final = 30.0
 _MAX_PAGES: Final = 50
 # Errors of JSON-RPC that the model can correct, and the one of a server that forgot the session.
 _INVALID_ARGUMENTS: Final = -32602
-
-
-class ToolFailed(AgentError):
-    """A tool reports a failure. The message is for the model; another attempt would not help."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, kind=TOOL_FAILED, retryable=False)
 
 
 class McpServers:

@@ -14,9 +14,9 @@ from orchestrator.domain.file_names import safe_path
 from orchestrator.domain.text import sound, sound_data
 from orchestrator.domain.tool_schemas import ToolCall, ToolSignature
 from orchestrator.domain.tools import READ_RESULT, Files, HttpGet, McpServer, Tool, mcp_name
-from orchestrator.domain.turns import ToolTask
+from orchestrator.domain.turns import ToolFailed, ToolTask
 from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.runtime.mcp_servers import McpServers, ToolFailed
+from orchestrator.runtime.mcp_servers import McpServers
 from orchestrator.runtime.tool_secrets import ToolSecrets
 from orchestrator.runtime.turn_messages import arguments_of, calls_of, messages_of
 from orchestrator.runtime.turn_records import StoredResult, TurnRecords

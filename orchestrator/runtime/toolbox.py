@@ -12,7 +12,7 @@ from pydantic_ai.tools import ToolDefinition
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.schemas import shown
 from orchestrator.domain.text import name as one_line
-from orchestrator.domain.tool_schemas import faults_in
+from orchestrator.domain.tool_schemas import faults_in, schema_of
 from orchestrator.domain.tools import (
     READ_RESULT,
     TOOL_RETRY,
@@ -131,7 +131,7 @@ def _of_agent(tool: AgentTool, agents: Mapping[str, Agent]) -> Offer:
     text = tool.description or (agent.description if agent else f"The agent {tool.agent}.")
     fields = agent.input_model.model_fields if agent else {}
     arguments = agent.input_model if agent and fields else _Task
-    return Offer(tool.name, text, _schema(arguments), use, arguments)
+    return Offer(tool.name, text, schema_of(arguments), use, arguments)
 
 
 def _of_server(agent: Agent, server: McpServer, tools: Sequence[Mapping[str, Any]]) -> list[Offer]:
@@ -166,18 +166,12 @@ def _of_question(toolset: AskPerson) -> Offer:
         by=toolset.by,
         parameters=toolset.form.model_json_schema(),
     )
-    return Offer("ask_person", text[:_DESCRIPTION_LIMIT], _schema(_Question), use, _Question)
+    return Offer("ask_person", text[:_DESCRIPTION_LIMIT], schema_of(_Question), use, _Question)
 
 
 def _own(name: str, text: str, arguments: type[BaseModel], *, timeout: float = 60.0) -> Offer:
     use = ToolRequest(number=1, tool=name, timeout=timeout, retry=TOOL_RETRY)
-    return Offer(name, text, _schema(arguments), use, create_model(name, __base__=arguments))
-
-
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema()
-    schema.pop("title", None)
-    return schema
+    return Offer(name, text, schema_of(arguments), use, create_model(name, __base__=arguments))
 
 
 def beginning(arguments: Mapping[str, Any]) -> str:

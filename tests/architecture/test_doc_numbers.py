@@ -128,7 +128,7 @@ SENTENCES: list[tuple[str, str, str, int | str]] = [
     ("frameworks.md", "A graph has at most {} nodes", "orchestrator.frameworks.langgraph:_NODE_LIMIT", 1),
     ("frameworks.md", "in which it made its {}th", "orchestrator.frameworks.langgraph:_CALL_LIMIT", 1),
     ("frameworks.md", "is killed within {} seconds", "orchestrator.frameworks.process:_GRACE", "word"),
-    ("webhooks.md", "`no connection within {} s`", "orchestrator.delivery.sender:_CONNECT_TIMEOUT", 1),
+    ("webhooks.md", "`no connection within {} s`", "orchestrator.delivery.connections:CONNECT_SECONDS", 1),
     ("webhooks.md", "the resolver did not respond within {} s", "orchestrator.delivery.look_ups:_TIMEOUT", 1),
     ("webhooks.md", "{} at a time per account", "orchestrator.delivery.look_ups:MAXIMUM", "word"),
     ("security.md", "{} entries a minute per address", f"{SERVICES}.access.audit:_MAX_OF_CLIENT", "word"),
