@@ -66,8 +66,8 @@ docs: $(UV) ## Build the documentation site into build/site; broken links fail
 	@UV_PROJECT_ENVIRONMENT=.tools/docs $(UV) sync --locked --quiet --only-group docs
 	@.tools/docs/bin/python docs/build.py
 
-bench: setup ## Measure latency and throughput on this machine
-	@$(RUN) bench/run.py
+bench: setup ## Measure speed and cost on this machine; BENCH="--only agents" measures one part
+	@$(RUN) bench/run.py $(BENCH)
 
 clean: ## Remove the files of setup and the tools; keep jobs in .orchestrator and the cached server
 	@rm -rf .venv .tools .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -9,17 +9,20 @@ from functools import partial
 from statistics import median
 from typing import Any, Final
 
+import psutil
 from pydantic_core import from_json
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from bench.connection import Connection
+from bench.embedded import Embedded
 from bench.figures import Figure, at_least, at_most
 from bench.load import Call, one_at_a_time, per_second
-from bench.plugin import J3
-from bench.processes import BenchFailed, Command, child_named, processor_seconds
-from bench.raw import QUEUE, RawWorkflow, Text, first, second, third
+from bench.plugin import J3, SHORT
+from bench.processes import BenchFailed
+from bench.programs import seconds_of
+from bench.raw import QUEUE, RawLocalWorkflow, RawWorkflow, Text, first, second, third
 
 IN_FLIGHT: Final = 16
 _INPUT: Final = {"text": "x" * 200}
@@ -34,37 +37,89 @@ class Amount:
     in_parallel: int
 
 
-@dataclass(slots=True)
-class _Measured:
-    """Results of one way to run the job: all times in ms; for each repeat the median time and the jobs per second."""
+_FULL: Final = Amount(repeats=5, in_sequence=20, in_parallel=96)
+_QUICK: Final = Amount(repeats=2, in_sequence=10, in_parallel=48)
 
-    times: list[float] = field(default_factory=list)
+
+@dataclass(slots=True)
+class Way:
+    """One way to run the job, and its results: for each repeat the median time in ms, and the jobs per second.
+
+    `floor` is the way of the bare SDK that it is compared with; `slower` and `share` are the targets.
+    """
+
+    name: str
+    lanes: list[Call]
+    floor: "Way | None" = None
+    slower: float | None = None
+    share: float | None = None
     medians: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
 
+    def figures(self) -> list[Figure]:
+        """Latency and throughput, as ratios to the bare SDK in the same repeats."""
+        if self.floor is None:
+            return []
+        slower = [ours / floor for ours, floor in zip(self.medians, self.floor.medians, strict=True)]
+        share = [ours / floor for ours, floor in zip(self.rates, self.floor.rates, strict=True)]
+        floor = self.floor
+        return [
+            _figure(
+                at_most,
+                f"J3, {self.name}, p50 ÷ {floor.name}",
+                self.slower,
+                slower,
+                f"{median(self.medians):.1f} ÷ {median(floor.medians):.1f} ms",
+            ),
+            _figure(
+                at_least,
+                f"  {IN_FLIGHT} in flight, jobs/s ÷ {floor.name}",
+                self.share,
+                share,
+                f"{median(self.rates):.1f} ÷ {median(floor.rates):.1f} jobs/s",
+            ),
+        ]
+
+
+def _figure(judged: Any, name: str, target: float | None, ratios: list[float], what: str) -> Figure:
+    note = f"{what}; {min(ratios):.2f}–{max(ratios):.2f} in {len(ratios)} repeats"
+    if target is None:
+        return Figure(name, median(ratios), "×", note=note)
+    figure: Figure = judged(name, target, median(ratios), "×", note)
+    return figure
+
 
 @asynccontextmanager
-async def raw_worker(address: str) -> AsyncIterator[Call]:
-    """Start a worker and a client of the bare SDK in this process, and yield the call that runs one job."""
+async def bare_workers(address: str) -> AsyncIterator[tuple[Call, Call]]:
+    """Start two workers and a client of the bare SDK in this process.
+
+    Yields the calls that run one job: with activities, and with local activities outside the sandbox.
+    """
     client = await Client.connect(address, data_converter=pydantic_data_converter)
 
-    async def run() -> None:
+    async def run(flow: Any, queue: str) -> None:
         handle = await client.start_workflow(
-            RawWorkflow.run,
-            Text(**_INPUT),
-            id=f"raw-{uuid.uuid4().hex}",
-            task_queue=QUEUE,
-            request_eager_start=True,
+            flow, Text(**_INPUT), id=f"raw-{uuid.uuid4().hex}", task_queue=queue, request_eager_start=True
         )
         await handle.result()
 
-    async with Worker(client, task_queue=QUEUE, workflows=[RawWorkflow], activities=[first, second, third]):
-        yield run
+    activities = [first, second, third]
+    worker = Worker(client, task_queue=QUEUE, workflows=[RawWorkflow], activities=activities)
+    local_queue = f"{QUEUE}-local"
+    local = Worker(
+        client,
+        task_queue=local_queue,
+        workflows=[RawLocalWorkflow],
+        activities=activities,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with worker, local:
+        yield partial(run, RawWorkflow.run, QUEUE), partial(run, RawLocalWorkflow.run, local_queue)
 
 
-async def synchronous(connection: Connection) -> None:
+async def synchronous(connection: Connection, workflow: str) -> None:
     """Start the job and wait for its result in the same request."""
-    _completed(await connection.call("POST", f"/v1/workflows/{J3}/run", {"input": _INPUT}))
+    _completed(await connection.call("POST", f"/v1/workflows/{workflow}/run", {"input": _INPUT}))
 
 
 async def started(connection: Connection, workflow: str) -> str:
@@ -73,18 +128,18 @@ async def started(connection: Connection, workflow: str) -> str:
     return str(accepted["job_id"])
 
 
-async def waited_for(connection: Connection) -> None:
+async def waited_for(connection: Connection, workflow: str) -> None:
     """Start the job, then read it with `?wait` until it has ended."""
-    job_id = await started(connection, J3)
+    job_id = await started(connection, workflow)
     while True:
         job = await connection.call("GET", f"/v1/jobs/{job_id}?wait=30")
         if job["completed_at"] is not None:
             return _completed(job)
 
 
-async def streamed(connection: Connection, stream: Connection) -> None:
+async def streamed(connection: Connection, stream: Connection, workflow: str) -> None:
     """Start the job, then follow its events to the last, which contains the result."""
-    job_id = await started(connection, J3)
+    job_id = await started(connection, workflow)
     last = b"{}"
     async for _, data in stream.events(f"/v1/jobs/{job_id}/events"):
         last = data
@@ -97,81 +152,60 @@ def _completed(job: dict[str, Any]) -> None:
         raise BenchFailed(f"a job did not complete: {job}")
 
 
-async def measure(dev: Command, address: str, port: int, key: str, amount: Amount) -> list[Figure]:
+async def measure(at: Embedded) -> list[Figure]:
     """Latency and throughput of three function agents in sequence, as ratios to the bare SDK in the same run."""
-    connections = [Connection(port, key) for _ in range(IN_FLIGHT)]
-    stream = Connection(port, key)
-    calls: list[Call] = [partial(synchronous, connection) for connection in connections]
-    raw, product = _Measured(), _Measured()
-    others = {"?wait": partial(waited_for, connections[0]), "events": partial(streamed, connections[0], stream)}
-    other_times: dict[str, list[float]] = {name: [] for name in others}
-    cost = _Cost({"the product": dev.pid, "Temporal": await child_named(dev.pid, "start-dev")})
-    async with raw_worker(address) as run:
-        for lanes in ([run] * IN_FLIGHT, calls):
-            await per_second(lanes, 2 * IN_FLIGHT)  # warm-up
+    amount = _QUICK if at.quick else _FULL
+    connections = [Connection(at.port, at.key) for _ in range(IN_FLIGHT)]
+    streams = [Connection(at.port, at.key) for _ in range(IN_FLIGHT)]
+    cost = _Cost({"the product": at.dev.pid, "Temporal": at.temporal})
+    async with bare_workers(at.address) as (bare, bare_local):
+        raw = Way("bare SDK", [bare] * IN_FLIGHT)
+        local = Way("bare SDK, local activities outside the sandbox", [bare_local] * IN_FLIGHT)
+        ways = [
+            raw,
+            Way("one synchronous call", [partial(synchronous, one, J3) for one in connections], raw, 1.5, 0.7),
+            Way("start, then ?wait", [partial(waited_for, one, J3) for one in connections], raw, 1.3, 0.75),
+            Way(
+                "start, then events",
+                [partial(streamed, one, stream, J3) for one, stream in zip(connections, streams, strict=True)],
+                raw,
+            ),
+            local,
+            Way("short steps, then ?wait", [partial(waited_for, one, SHORT) for one in connections], local, 1.3, 0.75),
+        ]
+        for way in ways:
+            await per_second(way.lanes, 2 * IN_FLIGHT)  # warm-up
         for repeat in range(amount.repeats):
-            turns = [("raw", raw, run, [run] * IN_FLIGHT), ("product", product, calls[0], calls)]
-            for name, measured, call, lanes in turns if repeat % 2 else reversed(turns):
-                times = await one_at_a_time(call, amount.in_sequence)
-                measured.times += times
-                measured.medians.append(median(times))
-                await cost.begin()
-                measured.rates.append(await per_second(lanes, amount.in_parallel))
-                await cost.end(name, amount.in_parallel)
-            for other, call in others.items():
-                other_times[other] += await one_at_a_time(call, amount.in_sequence)
-    for connection in [*connections, stream]:
+            for way in ways if repeat % 2 else reversed(ways):
+                way.medians.append(median(await one_at_a_time(way.lanes[0], amount.in_sequence)))
+                cost.begin()
+                way.rates.append(await per_second(way.lanes, amount.in_parallel))
+                cost.end(way.name, amount.in_parallel)
+    for connection in [*connections, *streams]:
         await connection.close()
-    return [*_ratios(raw, product), *_other_ways(other_times, raw), *cost.figures()]
-
-
-def _ratios(raw: _Measured, product: _Measured) -> list[Figure]:
-    slower = [ours / floor for ours, floor in zip(product.medians, raw.medians, strict=True)]
-    share = [ours / floor for ours, floor in zip(product.rates, raw.rates, strict=True)]
-    return [
-        at_most("J3, start → result, p50 ÷ bare SDK", 1.5, median(slower), "×", _spread(slower)),
-        Figure("  bare SDK, one at a time, p50", median(raw.times), "ms"),
-        Figure("  product over HTTP, one at a time, p50", median(product.times), "ms"),
-        at_least(f"J3, {IN_FLIGHT} in flight, jobs/s ÷ bare SDK", 0.7, median(share), "×", _spread(share)),
-        Figure("  bare SDK", median(raw.rates), "jobs/s"),
-        Figure("  product over HTTP", median(product.rates), "jobs/s"),
-    ]
-
-
-def _other_ways(other_times: dict[str, list[float]], raw: _Measured) -> list[Figure]:
-    return [
-        Figure(f"  product, asynchronous start, then {name}, p50 ÷ bare SDK", median(times) / median(raw.times), "×")
-        for name, times in other_times.items()
-    ]
-
-
-def _spread(values: list[float]) -> str:
-    return f"{min(values):.2f}–{max(values):.2f} in {len(values)} repeats"
+    return [*(figure for way in ways for figure in way.figures()), *cost.figures()]
 
 
 class _Cost:
-    """Processor time per job, if the system reports it."""
+    """Processor time per job of each way, by process."""
 
-    def __init__(self, processes: dict[str, int]) -> None:
-        self._processes = processes
-        self._before: dict[str, float | None] = {}
-        self._per_job: dict[tuple[str, str], list[float]] = {}
+    def __init__(self, pids: dict[str, int]) -> None:
+        self._processes = {name: psutil.Process(pid) for name, pid in (pids | {"bench": os.getpid()}).items()}
+        self._before: dict[str, float] = {}
+        self._per_job: dict[str, dict[str, list[float]]] = {}
 
-    async def _now(self) -> dict[str, float | None]:
-        return {name: await processor_seconds(pid) for name, pid in (self._processes | {"bench": os.getpid()}).items()}
+    def begin(self) -> None:
+        self._before = {name: seconds_of(process) for name, process in self._processes.items()}
 
-    async def begin(self) -> None:
-        self._before = await self._now()
-
-    async def end(self, what: str, jobs: int) -> None:
-        for process, after in (await self._now()).items():
-            before = self._before[process]
-            if before is not None and after is not None:
-                self._per_job.setdefault((what, process), []).append((after - before) * 1000 / jobs)
+    def end(self, way: str, jobs: int) -> None:
+        for name, process in self._processes.items():
+            used = (seconds_of(process) - self._before[name]) * 1000 / jobs
+            self._per_job.setdefault(way, {}).setdefault(name, []).append(used)
 
     def figures(self) -> list[Figure]:
-        return [
-            Figure(f"  processor time per {what} job in {process}", median(times), "ms")
-            for (what, process), times in self._per_job.items()
-            if median(times) >= 1
-        ]
+        figures = []
+        for way, used in self._per_job.items():
+            parts = {name: median(times) for name, times in used.items()}
+            note = ", ".join(f"{name} {part:.1f} ms" for name, part in parts.items() if part >= 0.5)
+            figures.append(Figure(f"  processor time of a job, {way}", sum(parts.values()), "ms", note=note))
+        return figures

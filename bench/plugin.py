@@ -1,15 +1,19 @@
-"""The workflows of the benchmark: three trivial agents in sequence, and a job that waits for an approval."""
+"""The workflows of the benchmark: trivial agents, an agent with a tool, one that writes, and a job that waits."""
 
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from bench.agent_names import ASSISTANT, TEXT_MODEL, TOOL_MODEL
 from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.plans import Approval, Plan, Step, WorkflowDefinition
 
 J3: Final = "bench_j3"
+SHORT: Final = "bench_short"
 WAIT: Final = "bench_wait"
+TOOLS: Final = "bench_tools"
+TEXT: Final = "bench_text"
 
 
 class Subject(BaseModel):
@@ -23,16 +27,21 @@ async def answer(call: FunctionCall) -> AgentOutput:
     return AgentOutput(summary=f"{call.step} done", output="x" * 200)
 
 
-def _agent(number: int) -> Agent:
+async def look_up(name: str) -> str:
+    """Look an item up."""
+    return f"Found: {name}"
+
+
+def _agent(name: str, **more: Any) -> Agent:
     return Agent(
-        id=f"bench_agent_{number}",
-        name=f"Bench agent {number}",
+        id=f"bench_{name}",
+        name=f"Bench {name}",
         squad="bench",
-        description="Answers at once.",
+        description="For the benchmark alone.",
         capabilities=("benchmark",),
         input_model=Subject,
-        function=answer,
         source="bench",
+        **more,
     )
 
 
@@ -59,9 +68,16 @@ def _step(number: int, **more: Any) -> Step:
 
 plugin: Final = Plugin(
     name="bench",
-    agents=tuple(_agent(number) for number in (1, 2, 3)),
+    agents=(
+        *(_agent(f"agent_{number}", function=answer) for number in (1, 2, 3)),
+        _agent("tools", model=TOOL_MODEL, instructions=ASSISTANT, tools=(look_up,)),
+        _agent("text", model=TEXT_MODEL, instructions="You write a long text."),
+    ),
     workflows=(
         _workflow(J3, *(_step(number) for number in (1, 2, 3))),
+        _workflow(SHORT, *(_step(number, short=True) for number in (1, 2, 3))),
+        _workflow(TOOLS, Step(id="look", agents=("bench_tools",))),
+        _workflow(TEXT, Step(id="write", agents=("bench_text",))),
         _workflow(WAIT, _step(1), _step(2, approval=Approval()), _step(3)),
     ),
 )

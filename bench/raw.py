@@ -43,3 +43,15 @@ class RawWorkflow:
         for step in (first, second, third):
             value = await workflow.execute_activity(step, value, start_to_close_timeout=timedelta(seconds=30))
         return value
+
+
+@workflow.defn
+class RawLocalWorkflow:
+    """Three local activities in sequence."""
+
+    @workflow.run
+    async def run(self, value: Text) -> Text:
+        """Return the result of the last activity."""
+        for step in (first, second, third):
+            value = await workflow.execute_local_activity(step, value, start_to_close_timeout=timedelta(seconds=30))
+        return value

@@ -16,16 +16,17 @@ from bench.jobs import started
 from bench.load import Call, one_at_a_time, per_second
 from bench.plugin import J3, WAIT
 from bench.prepared import TIMEOUT_SECONDS, completed, waiting_and_ended
-from bench.processes import BenchFailed, Command, memory, processor_seconds
+from bench.processes import BenchFailed, memory, processor_seconds
+from bench.scaled import Scaled
 
 OPEN_JOBS: Final = 20
 CACHED: Final = 200
 LANES: Final = 8
 
 
-async def measure(api: Command, worker: Command, *, metrics_port: int, port: int, key: str, reads: int) -> list[Figure]:
+async def measure(at: Scaled) -> list[Figure]:
     """Measure reads with open jobs, then the memory of both processes while the worker caches many jobs."""
-    connections = [Connection(port, key) for _ in range(LANES)]
+    reads, connections = at.reads, [Connection(at.port, at.key) for _ in range(LANES)]
     one = connections[0]
     waiting, ended = await waiting_and_ended(one, OPEN_JOBS)
     figures = []
@@ -39,13 +40,13 @@ async def measure(api: Command, worker: Command, *, metrics_port: int, port: int
     figures.append(at_most(f"asynchronous start, {OPEN_JOBS} jobs open, p95", 60, _p95_of(times), "ms"))
     for _ in range(CACHED - OPEN_JOBS):
         await started(one, WAIT)
-    await _until_cached(metrics_port)
+    await _until_cached(at.metrics_port)
     for connection in connections:
         await connection.close()
     return [
         *figures,
-        at_most(f"worker, resident, {CACHED} cached jobs", 250, await memory(worker.pid), "MB"),
-        at_most("API process, resident", 200, await memory(api.pid), "MB"),
+        at_most(f"worker, resident, {CACHED} cached jobs", 220, await memory(at.worker.pid), "MB"),
+        at_most("API process, resident", 180, await memory(at.api.pid), "MB"),
     ]
 
 

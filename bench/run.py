@@ -9,7 +9,9 @@ import json
 import os
 import secrets
 import sys
+import time
 import traceback
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,94 +21,95 @@ from rich.console import Console
 
 sys.dont_write_bytecode = False  # The SDK's sandbox loads workflow modules for every job: without a cache, it compiles.
 
-from bench import index, jobs, reads, sockets, streams, surfaces
-from bench.connection import Connection
+from bench import agents, imports, index, jobs, reads, sockets, streams, surfaces, tools
+from bench.embedded import Embedded, embedded
 from bench.figures import Figure, as_data, at_most, show
 from bench.processes import BenchFailed, Command, free_port, tail
+from bench.scaled import Scaled, scaled
 from orchestrator.commandline.terminal.exits import leave
-from orchestrator.domain.access import ORDINARY
 from orchestrator.domain.errors import OrchestratorError
-from orchestrator.domain.limits import SurfaceLimit
 from orchestrator.engine.server_binary import locate
 
-_WIDE: Final = {"requests_per_minute": 10**6, "concurrent_jobs": 10**4, "monthly_tokens": 10**9}
-FULL: Final = jobs.Amount(repeats=7, in_sequence=20, in_parallel=96)
-QUICK: Final = jobs.Amount(repeats=2, in_sequence=10, in_parallel=48)
+# In this order: each part may leave open jobs, which cost the later ones a little.
+ALONE: Final[dict[str, Callable[[], Awaitable[list[Figure]]]]] = {"imports": imports.measure}
+EMBEDDED: Final[dict[str, Callable[[Embedded], Awaitable[list[Figure]]]]] = {
+    "jobs": jobs.measure,
+    "agents": agents.measure,
+    "tools": tools.measure,
+}
+SCALED: Final[dict[str, Callable[[Scaled], Awaitable[list[Figure]]]]] = {
+    "reads": reads.measure,
+    "streams": streams.measure,
+    "sockets": sockets.measure,
+    "surfaces": surfaces.measure,
+}
+PARTS: Final = (*ALONE, *EMBEDDED, "index", *SCALED)
 
 
-async def measure(folder: Path, *, quick: bool, console: Console) -> list[Figure]:
-    """Measure every figure. Raises `BenchFailed` if a step fails."""
-    key = f"dvr_sk_test_{secrets.token_urlsafe(24)}"
-    await locate(os.environ)  # Provide the server before the measurement starts.
-    amount = QUICK if quick else FULL
-    console.print("Embedded: one process with API and worker, Temporal beside it")
-    address, port = f"127.0.0.1:{free_port()}", free_port()
-    ports = ("--port", str(port), "--temporal-port", address.rpartition(":")[2], "--ui-port", "0")
-    async with Command(folder / "dev", "dev", *ports, ORCHESTRATOR_ADMIN_API_KEY=key) as dev:
-        figures = [at_most("`orchestrator dev`, start → ready", 10, dev.ready_seconds, "s")]
-        figures += await jobs.measure(dev, address, port, key, amount)
-    console.print("Index: a Temporal server, and no worker")
-    figures += await _index(folder / "index", waiting=1000 if quick else 5000)
-    console.print("Scaled: Temporal, API and worker as separate processes")
-    return figures + await _scaled(folder / "scaled", key, reads_count=200 if quick else 600)
+class Bench:
+    """Measures the chosen parts, and shows how long each took."""
 
+    def __init__(self, folder: Path, parts: set[str], *, quick: bool, console: Console) -> None:
+        self._folder = folder
+        self._parts = parts
+        self._quick = quick
+        self._console = console
+        self._key = f"dvr_sk_test_{secrets.token_urlsafe(24)}"
+        self.figures: list[Figure] = []
 
-async def _index(folder: Path, *, waiting: int) -> list[Figure]:
-    address = f"127.0.0.1:{free_port()}"
-    async with Command(folder, "temporal", "--port", address.rpartition(":")[2], "--ui-port", "0"):
-        return await index.measure(folder, address, waiting=waiting)
+    async def run(self) -> None:
+        """Measure every chosen figure. Raises `BenchFailed` if a step fails."""
+        await locate(os.environ)  # Provide the server before the measurement starts.
+        for name, measure in ALONE.items():
+            await self._part(name, measure)
+        if self._parts & set(EMBEDDED):
+            self._console.print("Embedded: one process with API and worker, Temporal beside it")
+            async with embedded(self._folder / "dev", self._key, quick=self._quick) as product:
+                self.figures.append(at_most("`orchestrator dev`, start → ready", 4, product.dev.ready_seconds, "s"))
+                for name, measured in EMBEDDED.items():
+                    await self._part(name, lambda measured=measured: measured(product))
+        await self._part("index", self._index)
+        if self._parts & set(SCALED):
+            self._console.print("Scaled: Temporal, API and worker as separate processes")
+            async with scaled(self._folder / "scaled", self._key, quick=self._quick) as processes:
+                for name, measured_there in SCALED.items():
+                    await self._part(name, lambda measured=measured_there: measured(processes))
 
+    async def _part(self, name: str, measure: Callable[[], Awaitable[list[Figure]]]) -> None:
+        if name not in self._parts:
+            return
+        began = time.monotonic()
+        self.figures += await measure()
+        self._console.print(f"  {name}: {time.monotonic() - began:.0f} s")
 
-async def _scaled(folder: Path, key: str, *, reads_count: int) -> list[Figure]:
-    address, port, other, metrics_port = f"127.0.0.1:{free_port()}", free_port(), free_port(), free_port()
-    shared = {
-        "TEMPORAL_ADDRESS": address,
-        "ORCHESTRATOR_ADMIN_API_KEY": key,
-        # Requests count as for any caller, but never reach the limit.
-        "ORCHESTRATOR_TIERS": json.dumps({"enterprise": _WIDE}),
-        "ORCHESTRATOR_SURFACE_LIMITS": json.dumps({name: {"limit": 10**6, "seconds": 60} for name in SurfaceLimit}),
-    }
-    temporal = Command(folder, "temporal", "--port", address.rpartition(":")[2], "--ui-port", "0")
-    worker = Command(folder, "worker", **shared, ORCHESTRATOR_WORKER_METRICS_PORT=str(metrics_port))
-    api = Command(folder, "api", "--port", str(port), **shared)
-    second = Command(folder, "api", "--port", str(other), **shared)
-    async with temporal, worker, api:
-        key = await _issued(port, key)
-        figures = await reads.measure(api, worker, metrics_port=metrics_port, port=port, key=key, reads=reads_count)
-        figures += await streams.measure(api, port=port, key=key)
-        figures += await sockets.measure(api, port=port, key=key)
-        async with second:
-            return figures + await surfaces.measure((port, other), key, calls=reads_count // 20)
-
-
-async def _issued(port: int, admin_key: str) -> str:
-    """Issue a key with limits, so that the measured requests are like those of callers."""
-    admin = Connection(port, admin_key)
-    scopes = [str(scope) for scope in ORDINARY]
-    answer = await admin.call("POST", "/v1/auth/api-keys", {"name": "bench", "scopes": scopes, "tier": "enterprise"})
-    await admin.close()
-    return str(answer["api_key"])
+    async def _index(self) -> list[Figure]:
+        """A Temporal server, and no worker."""
+        address, folder = f"127.0.0.1:{free_port()}", self._folder / "index"
+        async with Command(folder, "temporal", "--port", address.rpartition(":")[2], "--ui-port", "0"):
+            return await index.measure(folder, address, waiting=1000 if self._quick else 5000)
 
 
 def main() -> int:
     """Run the benchmark and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about a minute, with wider spread")
+    parser.add_argument("--quick", action="store_true", help="about three minutes, with wider spread")
+    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part alone; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     with TemporaryDirectory(prefix="orchestrator-bench-") as folder:
+        bench = Bench(Path(folder), set(options.only or PARTS), quick=options.quick, console=console)
         try:
-            figures = asyncio.run(measure(Path(folder), quick=options.quick, console=console))
+            asyncio.run(bench.run())
         except (BenchFailed, OrchestratorError) as fault:
             for log in Path(folder).glob("*/*.log"):
                 console.print(f"{log.name} ends with:\n{tail(log)}", markup=False, highlight=False)
             console.print(f"bench: {fault}", style="bold", markup=False)
             return 1
-    show(console, figures)
+    show(console, bench.figures)
     if options.json:
         about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cores": os.cpu_count()}
-        options.json.write_text(json.dumps(about | {"figures": as_data(figures)}, indent=2) + "\n")
+        options.json.write_text(json.dumps(about | {"figures": as_data(bench.figures)}, indent=2) + "\n")
     return 0
 
 

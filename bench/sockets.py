@@ -10,18 +10,20 @@ from websockets.asyncio.client import connect
 from bench.connection import Connection
 from bench.figures import Figure, at_least
 from bench.prepared import event_ids, waiting_and_ended
-from bench.processes import Command, memory
+from bench.processes import memory
+from bench.scaled import Scaled
 
 SOCKETS: Final = 500
 EACH: Final = 10
 
 
-async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
+async def measure(at: Scaled) -> list[Figure]:
     """500 sockets on 20 jobs. The open jobs continue after all sockets listen."""
+    port, key = at.port, at.key
     http = Connection(port, key)
     waiting, ended = await waiting_and_ended(http, EACH)
     jobs = [*waiting, *ended]
-    before = await memory(api.pid)
+    before = await memory(at.api.pid)
     listening, measured = asyncio.Semaphore(0), asyncio.Event()
     readers = [
         asyncio.create_task(_read(port, key, jobs[number % len(jobs)], listening, measured))
@@ -29,7 +31,7 @@ async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
     ]
     for _ in readers:
         await listening.acquire()
-    resident = await memory(api.pid)
+    resident = await memory(at.api.pid)
     measured.set()
     start = time.perf_counter()
     for job_id in waiting:

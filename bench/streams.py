@@ -7,14 +7,16 @@ from typing import Any, Final
 from bench.connection import Connection
 from bench.figures import Figure, at_least, at_most
 from bench.prepared import event_ids, waiting_and_ended
-from bench.processes import Command, memory
+from bench.processes import memory
+from bench.scaled import Scaled
 
 READERS: Final = 500
 EACH: Final = 10
 
 
-async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
+async def measure(at: Scaled) -> list[Figure]:
     """500 readers on 20 jobs. The open jobs continue after all readers listen."""
+    port, key = at.port, at.key
     http = Connection(port, key)
     waiting, ended = await waiting_and_ended(http, EACH)
     jobs = [*waiting, *ended]
@@ -22,11 +24,11 @@ async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
     readers = [asyncio.create_task(_read(port, key, jobs[number % len(jobs)], listening)) for number in range(READERS)]
     for _ in readers:
         await listening.acquire()
-    resident = await memory(api.pid)
+    resident = await memory(at.api.pid)
     for job_id in waiting:
         await http.call("POST", f"/v1/jobs/{job_id}/approve")
     received = await asyncio.gather(*readers)
-    resident = max(resident, await memory(api.pid))
+    resident = max(resident, await memory(at.api.pid))
     expected = {job_id: await event_ids(http, job_id) for job_id in jobs}
     await http.close()
     complete = sum(ids == expected[job_id] for job_id, ids in received)

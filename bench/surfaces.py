@@ -13,6 +13,7 @@ from bench.jobs import started
 from bench.load import Call, per_second
 from bench.plugin import J3
 from bench.prepared import until
+from bench.scaled import Scaled
 
 CLIENTS: Final = 50
 HELD: Final = 1000
@@ -23,8 +24,9 @@ DECISION_PACE: Final = 4.0
 TARGETS: Final = {"health": 50, "metrics": 100, "partnerships": 200}
 
 
-async def measure(ports: Sequence[int], key: str, *, calls: int) -> list[Figure]:
-    """Measure the surfaces of these API processes."""
+async def measure(at: Scaled) -> list[Figure]:
+    """Measure the surfaces of both API processes."""
+    ports, key, calls = (at.port, at.other_port), at.key, at.reads // 20
     connections = [Connection(port, key) for port, _ in zip(cycle(ports), range(CLIENTS), strict=False)]
     jobs = [await started(connections[0], J3) for _ in range(5)]
     for job_id in jobs:
