@@ -16,7 +16,10 @@ STEPS = (
         id="verdict",
         agents=("p_chair",),
         needs=("views", "votes"),
-        input={"yes": cel("steps.votes.data.filter(v, v.status == 'completed' && v.guilty).size()")},
+        input={
+            "views": cel("steps.views.data"),
+            "yes": cel("steps.votes.data.filter(v, v.status == 'completed' && v.guilty).size()"),
+        },
     ),
 )
 VOTING_PLAN = WorkflowDefinition(
