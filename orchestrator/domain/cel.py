@@ -38,11 +38,22 @@ _TYPES: Final = {
     CelType.MAP: library.Type.DYN,
     CelType.DYN: library.Type.DYN,
 }
+_JSON_TYPES: Final = {
+    "boolean": CelType.BOOL,
+    "string": CelType.STRING,
+    "array": CelType.LIST,
+    "object": CelType.MAP,
+}
 _NAMES: Final = {"BOOL": CelType.BOOL, "STRING": CelType.STRING, "LIST": CelType.LIST, "MAP": CelType.MAP}
 
 
 class CelFault(ValueError):
     """An expression that cannot be compiled, or that has no value: what is wrong, and where."""
+
+
+def json_type(schema: Mapping[str, Any]) -> CelType:
+    """The type of values that fit a JSON Schema."""
+    return _JSON_TYPES.get(str(schema.get("type")), CelType.DYN)
 
 
 def result_type(expression: str, names: Mapping[str, CelType]) -> CelType:

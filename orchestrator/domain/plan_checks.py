@@ -5,17 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from orchestrator.domain.agents import Agent
-from orchestrator.domain.cel import CelFault, CelType, references, result_type
+from orchestrator.domain.cel import CelFault, CelType, json_type, references, result_type
 from orchestrator.domain.expressions import Cel, expression_of, expressions_in
 from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.plans import FallbackModel, Plan, Step, WorkflowDefinition
 
-_JSON_TYPES: Final = {
-    "boolean": CelType.BOOL,
-    "string": CelType.STRING,
-    "array": CelType.LIST,
-    "object": CelType.MAP,
-}
 _END: Final = {"status": CelType.STRING, "data": CelType.DYN}
 _CONDITION: Final = (CelType.BOOL, CelType.DYN)
 _LIST: Final = (CelType.LIST, CelType.DYN)
@@ -149,7 +143,7 @@ class _Checker:
         if step.workflow is not None:
             return {"output": CelType.STRING, "summary": CelType.STRING, "deliverables": CelType.LIST}
         if step.ask is not None:
-            return {name: _type_of(each) for name, each in step.ask.form.get("properties", {}).items()}
+            return {name: json_type(each) for name, each in step.ask.form.get("properties", {}).items()}
         agents = [(id, self._agents[id]) for id in step.agents if id in self._agents]
         if len(step.agents) == 1:
             return _output_types(agents[0][1]) if agents else {}
@@ -180,12 +174,8 @@ def _ancestors(step: Step, steps: Sequence[Step]) -> set[str]:
 
 def _output_types(agent: Agent) -> dict[str, CelType]:
     schema = agent.output_model.model_json_schema()
-    fields = {name: _type_of(each) for name, each in schema.get("properties", {}).items()}
+    fields = {name: json_type(each) for name, each in schema.get("properties", {}).items()}
     return {**fields, "summary": CelType.STRING, "output": CelType.STRING, "deliverables": CelType.LIST}
-
-
-def _type_of(schema: Mapping[str, Any]) -> CelType:
-    return _JSON_TYPES.get(str(schema.get("type")), CelType.DYN)
 
 
 def _kind(expression: str, names: _Names) -> CelType:
@@ -207,6 +197,6 @@ def _input_faults(agent: Agent, template: Mapping[str, Any], kinds: Types) -> It
     if missing:
         yield f"input: agent {agent.id!r} needs {', '.join(missing)}: add it to the mapping"
     for name, kind in kinds.items():
-        expected = _type_of(properties.get(name, {}))
+        expected = json_type(properties.get(name, {}))
         if CelType.DYN not in (kind, expected) and kind is not expected:
             yield f"input: {name} is a {kind.value}, but agent {agent.id!r} expects a {expected.value}"

@@ -6,7 +6,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
 
+from orchestrator.domain.cel import CelFault
+from orchestrator.domain.expressions import Cel
 from orchestrator.domain.plans import RetryPolicy
+from orchestrator.domain.tool_conditions import check_condition
 from orchestrator.domain.tool_schemas import TOOL_NAME, Secret, ToolSignature, signature_of
 
 READ_RESULT: Final = "read_result"
@@ -38,9 +41,10 @@ def _check_limits(what: str, timeout: float, by: tuple[str, ...]) -> None:
 class Tool:
     """A function as a tool, with its policy. A plain function in `Agent(tools=…)` has the policy of the defaults.
 
-    `ask_before`: a person sees the arguments first, and may change or refuse them; `by` says who may. No answer within
-    `ask_timeout` seconds is a refusal. `timeout` is
-    seconds of one attempt. After the last attempt, the model gets the error, unless `on_error` is "fail".
+    `ask_before`: a person sees the arguments first, and may change or refuse them; `by` says who may. With a condition
+    such as `cel("args.amount > 50.0")`, only calls for which it is true wait, and those for which it has no value. No
+    answer within `ask_timeout` seconds is a refusal.
+    `timeout` is seconds of one attempt. After the last attempt, the model gets the error, unless `on_error` is "fail".
     `sequential` runs the call alone: after the calls before it, before those after it. `at_most_once` makes one
     attempt: after a crash, the model hears that it is unknown whether the call had its effect.
     """
@@ -48,7 +52,7 @@ class Tool:
     function: Callable[..., Any]
     name: str = ""
     description: str = ""
-    ask_before: bool = False
+    ask_before: bool | Cel = False
     by: tuple[str, ...] = ()
     ask_timeout: float = ASK_SECONDS
     timeout: float = TOOL_SECONDS
@@ -65,6 +69,18 @@ class Tool:
         check_name(self.name, "tool")
         _check_limits(f"tool {self.name!r}", self.timeout, self.by)
         object.__setattr__(self, "signature", signature_of(self.function, self.name))
+        self._check_ask_before()
+
+    def _check_ask_before(self) -> None:
+        if isinstance(self.ask_before, bool):
+            return
+        if not isinstance(self.ask_before, Cel):
+            expected = f"cel({self.ask_before!r})" if isinstance(self.ask_before, str) else 'cel("args.… > …")'
+            raise TypeError(f"tool {self.name!r}: ask_before is no condition: write True, False or {expected}")
+        try:
+            check_condition(self.ask_before, self.signature.schema())
+        except CelFault as fault:
+            raise ValueError(f"tool {self.name!r}: ask_before {self.ask_before.cel!r}: {fault}") from None
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, Field, create_model
 from pydantic_ai.tools import ToolDefinition
 
 from orchestrator.domain.agents import Agent
+from orchestrator.domain.expressions import Cel
 from orchestrator.domain.schemas import shown
+from orchestrator.domain.text import error_message
 from orchestrator.domain.text import name as one_line
+from orchestrator.domain.tool_conditions import holds
 from orchestrator.domain.tool_schemas import faults_in, schema_of
 from orchestrator.domain.tools import (
     READ_RESULT,
@@ -25,6 +29,8 @@ from orchestrator.domain.tools import (
     mcp_name,
 )
 from orchestrator.domain.turns import ToolRequest
+
+log = structlog.get_logger(__name__)
 
 _DESCRIPTION_LIMIT: Final = 4_000
 _FAULT_LIMIT: Final = 300
@@ -58,7 +64,8 @@ class _Task(BaseModel):
 class Offer:
     """One tool as the model sees it. `arguments` validates them; without it, the JSON Schema does.
 
-    `use` is the call that the workflow makes, without its arguments.
+    `use` is the call that the workflow makes, without its arguments. With a `condition`, a person is asked only if it
+    is true for them.
     """
 
     name: str
@@ -66,10 +73,22 @@ class Offer:
     schema: dict[str, Any]
     use: ToolRequest
     arguments: type[BaseModel] | None = None
+    condition: Cel | None = None
 
     def definition(self) -> ToolDefinition:
         """The tool for the model layer."""
         return ToolDefinition(name=self.name, description=self.description, parameters_json_schema=self.schema)
+
+    def asks(self, arguments: dict[str, Any]) -> bool:
+        """Whether a person must say yes to a call with these arguments, which fit. May run author code."""
+        if self.condition is None or self.arguments is None:
+            return self.use.ask_before
+        try:
+            return holds(self.condition, self.arguments, arguments)
+        except Exception as error:  # noqa: BLE001 - the edge of author code: its types convert the arguments
+            reason = one_line(error_message(error), _FAULT_LIMIT)
+            log.warning("tool_condition_failed", tool=self.name, condition=self.condition.cel, error=reason)
+            return True
 
     def fault(self, arguments: dict[str, Any]) -> str | None:
         """Why the arguments do not fit, or None. May run author code."""
@@ -114,15 +133,16 @@ def _of_tool(tool: Tool | AgentTool, agents: Mapping[str, Agent]) -> Offer:
         timeout=tool.timeout,
         retry=tool.retry,
         on_error=tool.on_error,
-        sequential=tool.sequential or tool.ask_before,
+        sequential=tool.sequential,
         at_most_once=tool.at_most_once,
-        ask_before=tool.ask_before,
+        ask_before=bool(tool.ask_before),
         by=tool.by,
         ask_timeout=tool.ask_timeout,
         parameters=signature.schema() if tool.ask_before else None,
     )
     text = tool.description or signature.description
-    return Offer(tool.name, text, signature.schema(), use, signature.arguments)
+    condition = tool.ask_before if isinstance(tool.ask_before, Cel) else None
+    return Offer(tool.name, text, signature.schema(), use, signature.arguments, condition)
 
 
 def _of_agent(tool: AgentTool, agents: Mapping[str, Agent]) -> Offer:
@@ -147,7 +167,6 @@ def _of_server(agent: Agent, server: McpServer, tools: Sequence[Mapping[str, Any
                 retry=server.retry,
                 at_most_once=tool["name"] in server.at_most_once,
                 ask_before=tool["name"] in server.ask_before,
-                sequential=tool["name"] in server.ask_before,
                 by=server.by,
                 parameters=dict(tool["inputSchema"]) if tool["name"] in server.ask_before else None,
             ),

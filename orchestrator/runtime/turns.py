@@ -250,15 +250,18 @@ class TurnRunner:
                 continue
             offer, arguments = box.get(call.tool_name), arguments_of(call)
             fault: str | None
+            asks = False
             if offer is None or turn.is_last:
                 fault = f"There is no tool {call.tool_name[:64]!r}. Your tools: {', '.join(box)}, {ANSWER_TOOL}."
             elif arguments is None:
                 fault = "The arguments are not a JSON object."
             else:
                 fault = await self._bulkhead.watch(turn.agent.id, partial(offer.fault, arguments))
+                if not fault and offer.use.ask_before:
+                    asks = await self._bulkhead.watch(turn.agent.id, partial(offer.asks, arguments))
             if fault:
                 faults[number] = fault
-            uses.append(_use(offer, call, number, arguments or {}, fault))
+            uses.append(_use(offer, call, number, arguments or {}, fault, asks=asks))
         return uses, faults
 
     def _unfinished(
@@ -306,12 +309,13 @@ class TurnRunner:
 
 
 def _use(
-    offer: Offer | None, call: ToolCallPart, number: int, arguments: dict[str, Any], fault: str | None
+    offer: Offer | None, call: ToolCallPart, number: int, arguments: dict[str, Any], fault: str | None, *, asks: bool
 ) -> ToolRequest:
+    """The call for the workflow. One that a person is asked for runs alone."""
     template = offer.use if offer else ToolRequest(number=number, tool=call.tool_name[:64])
     is_long = len(str(call.args).encode(errors="replace")) > ARGUMENT_BYTES
     # Workflow code needs the others itself.
-    long = is_long and template.kind == "function" and not template.ask_before
+    long = is_long and template.kind == "function" and not asks
     return template.model_copy(
         update={
             "number": number,
@@ -319,6 +323,9 @@ def _use(
             "stored": long and not fault,
             "shown": beginning(arguments),
             "fault": fault[:500] if fault else None,
+            "ask_before": asks,
+            "sequential": template.sequential or asks,
+            "parameters": template.parameters if asks or template.kind == "question" else None,
         }
     )
 

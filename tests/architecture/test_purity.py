@@ -34,6 +34,7 @@ ALLOWED_IMPORTS = {
     "contextlib",
     "dataclasses",
     "datetime",
+    "decimal",
     "difflib",
     "enum",
     "graphlib",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from orchestrator.authoring import Agent, AgentOutput
+from orchestrator.authoring import Agent, AgentOutput, Tool, cel
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -239,7 +239,7 @@ DESK: Agent = Agent(
     capabilities=("patterns",),
     instructions="Look the order up before you pay anything back.",
     input_model=Anything,
-    tools=(find_order, refund),
+    tools=(find_order, Tool(refund, ask_before=cel("args.amount > 500.0"))),
     max_turns=10,
 )
 AGENTS = (

@@ -1,9 +1,9 @@
-"""The support desk: four tools of its own, and two of the wiki's MCP server. A refund needs a person's yes."""
+"""The support desk: four tools of its own, and two of the wiki's MCP server. A large refund needs a person's yes."""
 
 import sys
 from pathlib import Path
 
-from orchestrator.authoring import Agent, AgentOutput, McpServer, Plan, Step, Tool, ToolCall, WorkflowDefinition
+from orchestrator.authoring import Agent, AgentOutput, McpServer, Plan, Step, Tool, ToolCall, WorkflowDefinition, cel
 from pydantic import BaseModel, Field
 
 WIKI = Path(__file__).with_name("wiki.py")
@@ -61,7 +61,7 @@ DESK = Agent(
     instructions="Help the customer. Read the rules in the wiki before you pay anything back.",
     input_model=Ticket,
     output_model=Reply,
-    tools=(find_order, find_customer, add_note, Tool(refund, ask_before=True, by=("owner",))),
+    tools=(find_order, find_customer, add_note, Tool(refund, ask_before=cel("args.amount > 50.0"), by=("owner",))),
     toolsets=(McpServer("wiki", command=(sys.executable, str(WIKI)), allow=("search", "read_page")),),
     max_turns=10,
 )
