@@ -58,11 +58,11 @@ class _Updates:
             while True:
                 visitor = Visitor(await self.services.page_sessions.read(self.cookie))
                 values = await self.values(visitor)
-                shown = _shown(values)
-                looks = looks + 1 if shown == before else 1
-                if shown != before:
+                content = _shown(values)
+                looks = looks + 1 if content == before else 1
+                if content != before:
                     yield format_sse_event(data_str=fragment(self.template, visitor=visitor, **values))
-                before = shown
+                before = content
                 await asyncio.sleep(_REST)
                 mark = await self.services.changes.after(mark, _LOOKS.pause(looks))
         except OrchestratorError:  # the stream ends, and the page connects again
