@@ -1,4 +1,4 @@
-"""The actions on one job: cancel, pause, resume, decide, retry. Each is a form; the audit trail has every one."""
+"""The actions on one job: cancel, pause, resume, retry. Each is a form; the audit trail has every one."""
 
 from typing import Final
 
@@ -35,23 +35,6 @@ async def pause(services: Svc, visitor: Controller, form: Submitted, job_id: Job
 async def resume(services: Svc, visitor: Controller, form: Submitted, job_id: JobId) -> Response:
     """Resume the job."""
     await services.controller.resume(visitor.principal, job_id, note_of(form.text("note")))
-    return _job(job_id)
-
-
-@router.post("/decide")
-async def decide(services: Svc, visitor: Controller, form: Submitted, job_id: JobId) -> Response:
-    """Approve or reject a waiting step, with a note."""
-    step, note, word = form.text("step"), note_of(form.text("note")), form.text("decision")
-    if word not in ("approve", "reject"):
-        raise InvalidInput("Choose approve or reject", field="decision", expected="approve or reject")
-    job = await services.reader.get(visitor.principal, job_id)
-    if any(question.id == step for question in job.open_questions):
-        values = {"approved": word == "approve"}
-        await services.questions.answer(visitor.principal, job_id, step, values, note)
-    elif word == "approve":
-        await services.controller.approve(visitor.principal, job_id, step or None, note)
-    else:
-        await services.controller.reject(visitor.principal, job_id, step or None, note)
     return _job(job_id)
 
 

@@ -62,10 +62,11 @@ async def attention_values(services: Services, visitor: Visitor) -> dict[str, An
         _with_reason(services, visitor, ReasonCode.NO_WORKER),
         _failed(services, visitor),
     )
-    counts, webhooks, findings = await asyncio.gather(
+    counts, webhooks, findings, questions = await asyncio.gather(
         services.overview.states(visitor.principal, JobFilter()),
         _disabled(services, visitor),
         services.readiness.checks(),
+        services.questions.asked(visitor.principal),
     )
     groups = [
         NeedyJobs("Waiting for a person", "Approve, reject or answer.", "Decide", waiting, "waiting_for_approval"),
@@ -77,6 +78,7 @@ async def attention_values(services: Services, visitor: Visitor) -> dict[str, An
         "groups": [group for group in groups if group.listed.total],
         "states": counts,
         "all_states": list(JobState),
+        "questions": questions,
         "webhooks": webhooks,
         "findings": [finding for finding in findings if not finding.ok],
     }

@@ -1,6 +1,5 @@
 """One job: its time line, output and files, input, events and deliveries."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
@@ -10,14 +9,14 @@ from starlette.responses import Response
 
 from api.deps import JobId, Svc
 from api.page.errors import PageRoute
-from api.page.forms import FormField, fields_of_form, value_of_form
 from api.page.gantt import chart
+from api.page.questions import form_of
 from api.page.rendering import ROOT, page, see_other, url
-from api.page.visitors import Controller, Form, Reader, Submitted, Visitor
+from api.page.visitors import Reader, Visitor
 from orchestrator.domain.access import START_SCOPES, Scope
-from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
+from orchestrator.domain.errors import NotFound, WrongState
 from orchestrator.domain.jobs import Job
-from orchestrator.domain.questions import JobQuestion, QuestionKind
+from orchestrator.domain.questions import QuestionKind
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.follower import skipped
 
@@ -29,36 +28,18 @@ _PREVIEW: Final = 200_000  # Characters of a file that its page shows.
 Scale = Annotated[Literal["", "log"], Query()]
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedAnswer:
-    """An answer to a question that was refused, and why."""
-
-    question: str
-    form: Form
-    fault: InvalidInput
-
-
 @router.get("/jobs/{job_id}")
 async def job_page(request: Request, services: Svc, visitor: Reader, job_id: JobId, scale: Scale = "") -> Response:
-    """The job with its time line, which follows the job while it is open."""
-    job = await services.reader.get(visitor.principal, job_id)
-    return page(request, visitor, "job.html", tab="steps", **await steps_values(services, visitor, job, scale))
+    """The job with its time line, which follows the job while it is open.
 
-
-@router.post("/jobs/{job_id}/answer")
-async def answer(request: Request, services: Svc, visitor: Controller, form: Submitted, job_id: JobId) -> Response:
-    """Answer a question of the job. Values that do not fit are shown again, each fault at its field."""
-    job = await services.reader.get(visitor.principal, job_id)
-    question = next((question for question in job.open_questions if question.id == form.text("question")), None)
-    if question is None:
-        raise NotFound("This question is not open any more", job_id=job_id)
+    Those who may only answer a question of the job see the question.
+    """
     try:
-        values = value_of_form(question.form, form)
-        await services.questions.answer(visitor.principal, job_id, question.id, values, form.text("note"))
-    except InvalidInput as fault:
-        refused = await steps_values(services, visitor, job, answer=RefusedAnswer(question.id, form, fault))
-        return page(request, visitor, "job.html", status=400, tab="steps", fault=fault.message, **refused)
-    return see_other(url(f"/jobs/{job_id}"))
+        job = await services.reader.get(visitor.principal, job_id)
+    except NotFound:
+        await services.questions.list(visitor.principal, job_id)
+        return see_other(url(f"/jobs/{job_id}/questions"))
+    return page(request, visitor, "job.html", tab="steps", **await steps_values(services, visitor, job, scale))
 
 
 @router.get("/jobs/{job_id}/output")
@@ -139,38 +120,24 @@ async def download(services: Svc, visitor: Reader, job_id: JobId, number: int) -
     return Response((item["content"] or "").encode(), media_type="application/octet-stream", headers=headers)
 
 
-async def steps_values(
-    services: Services, visitor: Visitor, job: Job, scale: str = "", answer: RefusedAnswer | None = None
-) -> dict[str, Any]:
-    """The values of the page with the time line. `answer` is one that was refused."""
-    values = await _head_values(services, visitor, job, answer)
+async def steps_values(services: Services, visitor: Visitor, job: Job, scale: str = "") -> dict[str, Any]:
+    """The values of the page with the time line."""
+    values = await _head_values(services, visitor, job)
     return {**values, "chart": chart(job, datetime.now(UTC), logarithmic=scale == "log"), "scale": scale}
 
 
-async def _head_values(
-    services: Services, visitor: Visitor, job: Job, answer: RefusedAnswer | None = None
-) -> dict[str, Any]:
+async def _head_values(services: Services, visitor: Visitor, job: Job) -> dict[str, Any]:
     """The values that every page of a job needs."""
     retried_by = await services.retrier.retried_by(job.id) if job.state.retryable else []
+    forms = [question for question in job.open_questions if question.kind is QuestionKind.FORM]
     return {
         "job": job,
         "retried_by": retried_by or [],
-        "forms": _forms(job, answer),
+        "forms": [(question, form_of(question)) for question in forms],
         "run_page": services.run_page(job.id),
         "visitor_can_control": visitor.can(Scope.JOBS_CANCEL),
         "visitor_can_start": visitor.can(START_SCOPES[job.kind]),
     }
-
-
-def _forms(job: Job, answer: RefusedAnswer | None) -> list[tuple[JobQuestion, list[FormField]]]:
-    """The open questions that ask for values, each with the fields of its form."""
-    forms = []
-    for question in job.open_questions:
-        if question.kind is QuestionKind.FORM:
-            refused = answer if answer is not None and answer.question == question.id else None
-            fault, texts = (refused.fault, refused.form) if refused is not None else (None, None)
-            forms.append((question, fields_of_form(question.form, {}, fault, texts)))
-    return forms
 
 
 async def _output(services: Services, visitor: Visitor, job: Job) -> dict[str, Any] | None:

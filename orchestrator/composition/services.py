@@ -22,6 +22,7 @@ from orchestrator.services.access.users import Accounts, BootstrapUser, SignedTo
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.chat.conversations import Conversations
 from orchestrator.services.container import Services
+from orchestrator.services.jobs.changes import JobChanges
 from orchestrator.services.jobs.controls import JobController
 from orchestrator.services.jobs.decisions import DecisionMaker
 from orchestrator.services.jobs.models import ModelCheck
@@ -93,6 +94,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         retrier=JobRetrier(starter, backend.reader, backend.jobs, backend.partials, JobValues(backend.values)),
         reader=backend.reader,
         overview=JobOverview(overviews, backend.reader),
+        changes=JobChanges(overviews),
         follower=backend.follower,
         watcher=JobWatcher(backend.follower, backend.bus, access),
         controller=controller,

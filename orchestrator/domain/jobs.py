@@ -201,7 +201,7 @@ class JobError(Value):
 class Reason(Value):
     """Why an open job is in its state, as a code and a sentence.
 
-    If it waits for a person: the id of the question, the JSON Schema of the answer, and the end of the wait.
+    If it waits for a person: the id of the question, its JSON Schema, its deadline, and who alone may answer.
     """
 
     code: ReasonCode
@@ -214,6 +214,7 @@ class Reason(Value):
     question: str | None = None
     form: dict[str, Any] | None = None
     deadline: datetime | None = None
+    people: tuple[str, ...] = ()
 
 
 class Attempt(Value):

@@ -128,7 +128,7 @@ class PersonQuestion(BaseModel):
         """Whether the caller may answer. `owner` owns the job. Administrators always may."""
         if principal.admin or not self.by:
             return principal.can_see(owner)
-        return any(_is(principal, name, owner) for name in self.by)
+        return not people_of(principal, owner).isdisjoint(self.by)
 
 
 class AnswerInput(BaseModel):
@@ -308,10 +308,8 @@ def with_defaults(form: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
     return {**defaults, **values}
 
 
-def _is(principal: Principal, name: str, owner: str) -> bool:
-    kind, _, rest = name.partition(":")
-    if kind == _OWNER:
-        return principal.id == (rest or owner)
-    if kind == "role":
-        return rest in principal.roles
-    return principal.key is not None and rest in (principal.key, principal.key_name)
+def people_of(principal: Principal, owner: str | None = None) -> set[str]:
+    """The entries of `by` that name a caller. `owner` owns the job."""
+    keys = [key for key in (principal.key, principal.key_name) if principal.key is not None and key is not None]
+    names = {f"{_OWNER}:{principal.id}", *(f"role:{role}" for role in principal.roles), *(f"key:{key}" for key in keys)}
+    return names | {_OWNER} if principal.id == owner else names

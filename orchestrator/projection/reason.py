@@ -126,9 +126,10 @@ def _approval(fold: "JobFold") -> Reason | None:
 
 def _question(fold: "JobFold") -> Reason | None:
     """A person has to answer. The oldest question; the job lists all of them."""
-    question = next(iter(fold.questions.open()), None)
-    if question is None:
+    questions = fold.questions.open()
+    if not questions:
         return None
+    question = questions[0]
     form = question.kind is QuestionKind.FORM
     return Reason(
         code=ReasonCode.WAITING_FOR_INPUT if form else ReasonCode.WAITING_FOR_APPROVAL,
@@ -138,6 +139,7 @@ def _question(fold: "JobFold") -> Reason | None:
         question=question.id,
         form=question.form,
         deadline=question.deadline,
+        people=tuple(dict.fromkeys(name for each in questions for name in each.by)),
     )
 
 

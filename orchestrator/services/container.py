@@ -14,6 +14,7 @@ from orchestrator.services.access.rate_limits import RequestLimits
 from orchestrator.services.access.users import UserAccounts
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.chat.conversations import Conversations
+from orchestrator.services.jobs.changes import JobChanges
 from orchestrator.services.jobs.controls import JobController
 from orchestrator.services.jobs.decisions import DecisionMaker
 from orchestrator.services.jobs.follower import JobFollower
@@ -54,6 +55,7 @@ class Services:
     retrier: JobRetrier
     reader: JobReader
     overview: JobOverview
+    changes: JobChanges
     follower: JobFollower
     watcher: JobWatcher
     controller: JobController

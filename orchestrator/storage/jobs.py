@@ -100,7 +100,7 @@ _GET: Final = select(*_RECORD).where(_THIS)
 _EXISTS: Final = select(jobs.c.id).where(_THIS)
 _SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
 _EVENTS: Final = select(jobs.c.events, jobs.c.result).where(_THIS)
-_NO_REASON: Final = dict.fromkeys(("reason_code", "reason_message", "reason_since", "reason_seen"))
+_NO_REASON: Final = dict.fromkeys(("reason_code", "reason_message", "reason_since", "reason_seen", "reason_people"))
 _STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
 # A snapshot that was read before a reset must not close the row of the job that continues.

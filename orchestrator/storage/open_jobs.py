@@ -1,6 +1,6 @@
 """Rows of open jobs: what the reconciler compares with Temporal, and the reason why each job waits."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +11,8 @@ from orchestrator.domain.jobs import OPEN_STATES, JobState, Reason, ReasonCode, 
 from orchestrator.storage.database import Database
 from orchestrator.storage.lists import HELD
 from orchestrator.storage.tables import attempts, jobs
+
+_END: Final = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ _NOTE: Final = (
         reason_message=bindparam("message", type_=jobs.c.reason_message.type),
         reason_since=case((jobs.c.reason_code == cast(_NEW_CODE, String), jobs.c.reason_since), else_=_SEEN_AT),
         reason_seen=_SEEN_AT,
+        reason_people=bindparam("people", type_=jobs.c.reason_people.type),
     )
 )
 
@@ -114,8 +117,31 @@ class OpenJobs:
     async def note_reasons(self, reasons: Mapping[str, Reason], *, at: datetime) -> None:
         """Record why open jobs wait, as seen at a time. Reasons that were seen later stay."""
         notes = [
-            {"this_job": job_id, "code": reason.code, "message": reason.message, "at": at}
+            {
+                "this_job": job_id,
+                "code": reason.code,
+                "message": reason.message,
+                "people": _lines(reason.people),
+                "at": at,
+            }
             for job_id, reason in reasons.items()
         ]
         if notes:
             await self._db.transaction(lambda connection: connection.execute(_NOTE, notes).close())
+
+    async def asking(self, people: Collection[str], *, other_than: str, limit: int) -> list[str]:
+        """The newest open jobs, of another owner, with questions that are restricted to some of these people."""
+        asks = or_(*(func.replace(jobs.c.reason_people, _lines([name]), "") != jobs.c.reason_people for name in people))
+        query = (
+            select(jobs.c.id)
+            .where(jobs.c.reason_people.is_not(None), asks, _IS_OPEN, jobs.c.owner != other_than)
+            .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+            .limit(limit)
+        )
+        return await self._db.autocommit(lambda connection: list(connection.execute(query).scalars()))
+
+
+def _lines(people: Collection[str]) -> str | None:
+    """Names of people between line ends; None without any."""
+    names = [name.replace(_END, " ") for name in people]
+    return _END + f"{_END}{_END}".join(names) + _END if names else None

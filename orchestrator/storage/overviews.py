@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from orchestrator.domain.jobs import JobState
+from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
 from orchestrator.storage.lists import Filter, state_counts
@@ -16,6 +16,15 @@ from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
 
 _STATES: Final = {str(state): state for state in JobState}
+
+_OPEN_JOBS: Final = (
+    select(jobs.c.state, func.count()).where(jobs.c.state.in_(sorted(OPEN_STATES))).group_by(jobs.c.state)
+)
+_MARK: Final = select(
+    select(func.max(jobs.c.created_at)).scalar_subquery(),
+    select(func.max(jobs.c.closed_at)).where(jobs.c.closed_at.is_not(None)).scalar_subquery(),
+    select(func.count()).where(jobs.c.reason_code.in_(sorted(NEEDS_ATTENTION))).scalar_subquery(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,16 @@ class OwnerWait:
     mean: float | None
     longest: float | None
     queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMark:
+    """What changes with the jobs of the index: the newest start and end, and the numbers of open and waiting jobs."""
+
+    newest_start: datetime | None
+    newest_end: datetime | None
+    open: tuple[tuple[JobState, int], ...]
+    waiting: int
 
 
 class OverviewRepository:
@@ -47,6 +66,16 @@ class OverviewRepository:
             return +counts
 
         return dict(await self._db.autocommit(read))
+
+    async def mark(self) -> IndexMark:
+        """The mark of all jobs. Each part is read from an index."""
+
+        def read(connection: Connection) -> IndexMark:
+            states = sorted((state, number) for state, number in connection.execute(_OPEN_JOBS))
+            start, end, waiting = connection.execute(_MARK).one()
+            return IndexMark(start, end, tuple(states), waiting)
+
+        return await self._db.autocommit(read)
 
     async def waits(self, since: datetime) -> list[OwnerWait]:
         """How long the jobs that began since a time waited for a worker, and how many wait now, by owner."""

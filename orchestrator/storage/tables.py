@@ -52,6 +52,7 @@ _FAILED: Final = ", ".join(f"'{state}'" for state in sorted(FAILED_STATES))
 IS_FAILED: Final = text(f"(jobs.state || '') IN ({_FAILED})")
 _IS_FAILED: Final = text(f"(state || '') IN ({_FAILED})")
 _HAS_REASON: Final = text("reason_code IS NOT NULL")
+_ASKS_SOME: Final = text("reason_people IS NOT NULL")
 
 # Few jobs are retries.
 _IS_RETRY: Final = text("retry_of IS NOT NULL")
@@ -108,6 +109,8 @@ jobs: Final = Table(
     Column("reason_message", String),
     Column("reason_since", UtcDateTime),
     Column("reason_seen", UtcDateTime),
+    # Whom its open questions are restricted to, one a line.
+    Column("reason_people", String),
     Column("labels", String),  # one line each
     # Lists are filtered, ordered and counted in one of these indices. Rows are read for one page only.
     Index("ix_jobs_created", "created_at", "id"),
@@ -124,6 +127,7 @@ jobs: Final = Table(
     _partial("ix_jobs_retry_root", _IN_LINE, "retry_root", "state", "created_at"),
     _partial("ix_jobs_failed", _IS_FAILED, "created_at", "id", "owner", "state", "retry_root", "kind", "definition"),
     _partial("ix_jobs_reason", _HAS_REASON, "reason_code", "created_at", "id", "owner", "state", "kind", "definition"),
+    _partial("ix_jobs_reason_people", _ASKS_SOME, "created_at", "id"),
     _partial("ix_jobs_unfinished", _UNFINISHED, "created_at"),
     _partial("ix_jobs_events", _HAS_EVENTS, "closed_at"),
     _partial(

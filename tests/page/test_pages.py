@@ -243,3 +243,46 @@ async def test_a_schedule_is_shown_triggered_paused_and_deleted(running: Engine,
     assert (await admin.http.get(path)).status_code == 200
     assert (await owner.post(f"{path}/delete")).headers["Location"] == "/ui/schedules"
     assert (await owner.http.get(path)).status_code == 404
+
+
+async def test_somebody_who_may_answer_sees_the_question_and_nothing_else(
+    running: Engine,
+    owner: Visit,
+    visitor_of: Callable[[str], Awaitable[Visit]],
+    key: Callable[..., Awaitable[dict[str, str]]],
+):
+    desk = await visitor_of((await key(name="front desk"))["Authorization"].removeprefix("Bearer "))
+    other = await visitor_of((await key(name="another desk"))["Authorization"].removeprefix("Bearer "))
+    job_id = await start(owner, running, "t_form", by=["key:front desk", "role:viewer"], approval=True)
+    await running.eventually(job_id, lambda job: bool(job.open_questions))
+    await running.services.reader.settle()
+    page = f"/ui/jobs/{job_id}"
+    assert "Where does it go?" in (await desk.http.get("/")).text
+    for visit in (other, owner):
+        assert "Questions to you" not in (await visit.http.get("/")).text
+    assert (await desk.http.get(page)).headers["Location"] == f"{page}/questions"
+    text = (await desk.http.get(f"{page}/questions")).text
+    assert "Where does it go?" in text
+    assert 'name="f.street" required' in text
+    assert "alert(1)" not in text, "the input of the job is not shown"
+    for part in ("/output", "/input", "/events", "/deliveries", "/live"):
+        assert (await desk.http.get(page + part)).status_code == 404, part
+    for action in ("cancel", "pause", "resume", "retry"):
+        assert (await desk.post(f"{page}/{action}")).status_code == 404, action
+    for path in (page, f"{page}/questions"):
+        assert (await other.http.get(path)).status_code == 404
+    fields = {"question": "address", "f.street": "Elm 1", "f.floor": "2"}
+    assert (await other.post(f"{page}/answer", **fields)).status_code == 404
+    assert (await owner.post(f"{page}/answer", **fields)).status_code == 403
+    wrong = await desk.post(f"{page}/answer", **{**fields, "f.floor": "x"})
+    assert (wrong.status_code, "aria-invalid" in wrong.text) == (400, True)
+    assert (await desk.post(f"{page}/answer", **fields)).status_code == 303
+    await running.eventually(job_id, lambda job: "ship" in job.waiting_steps)
+    await running.services.reader.settle()
+    assert "Questions to you" not in (await desk.http.get("/")).text
+    text = (await desk.http.get(f"{page}/questions")).text
+    assert "is answered by" in text
+    assert "Ship it?" not in text
+    assert "Ship it?" in (await owner.http.get(page)).text
+    assert (await owner.post(f"{page}/decide", step="ship", decision="approve")).status_code == 303
+    assert (await running.ended(job_id)).state is JobState.COMPLETED

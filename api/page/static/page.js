@@ -19,6 +19,8 @@
     }
   }
 
+  let marked = "";
+
   function rows() {
     return [...document.querySelectorAll("[data-rows] tbody tr")].filter((row) => row.querySelector("a, summary"));
   }
@@ -29,6 +31,7 @@
     const now = all.findIndex((row) => row.classList.contains("at"));
     const next = now < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(now + step, 0), all.length - 1);
     all.forEach((row, place) => row.classList.toggle("at", place === next));
+    marked = all[next].id;
     const target = all[next].querySelector("a, summary");
     target.focus({ preventScroll: true });
     all[next].scrollIntoView({ block: "nearest" });
@@ -68,11 +71,43 @@
     }
   });
 
-  // An open menu or a half-written note must survive an update of the page.
+  // Updates wait while somebody types, has selected text, has a menu open, or is about to press a button:
+  // nothing may move under their hands.
+  function busy(live) {
+    const active = document.activeElement;
+    if (live.contains(active) && active.matches("input, textarea, select")) return "while you type";
+    if (live.querySelector("details.menu[open]")) return "while a menu is open";
+    if (live.querySelector("button:hover")) return "while you point at a button";
+    const selection = getSelection();
+    if (!selection.isCollapsed && live.contains(selection.anchorNode)) return "while text is selected";
+    return "";
+  }
+
+  function say(text) {
+    const freshness = document.getElementById("freshness");
+    if (freshness && freshness.textContent !== text) freshness.textContent = text;
+  }
+
   document.addEventListener("htmx:sse:before:message", (event) => {
     const live = document.getElementById("live");
-    const typing = live && live.contains(document.activeElement) && document.activeElement.matches("input, textarea");
-    if (live && (typing || live.querySelector("details.menu[open]"))) event.detail.cancelled = true;
+    if (!live || !busy(live)) return;
+    event.detail.waitUntil(new Promise((go) => {
+      const timer = setInterval(() => {
+        const why = busy(live);
+        say(why ? `Paused ${why}` : "Live");
+        if (!why) { clearInterval(timer); go(); }
+      }, 200);
+    }));
+  });
+  document.addEventListener("htmx:sse:after:connection", () => say("Live"));
+  document.addEventListener("htmx:sse:error", () => say("Paused: no connection"));
+  document.addEventListener("htmx:sse:close", (event) => {
+    say(event.detail.reason === "message" ? "" : "Paused: reload to see changes");
+  });
+  // The marked row stays marked: an update knows nothing of it.
+  document.addEventListener("htmx:sse:after:message", () => {
+    refreshTimes();
+    if (marked) document.getElementById(marked)?.classList.add("at");
   });
 
   setInterval(refreshTimes, 1000);

@@ -1,6 +1,7 @@
 """Questions of jobs to people, and signals of workflows in code: reads them, and takes answers that fit."""
 
 import asyncio
+import builtins
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +13,7 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, WrongState
 from orchestrator.domain.jobs import Job
-from orchestrator.domain.questions import AnswerInput, JobQuestion, PersonAnswer, with_defaults
+from orchestrator.domain.questions import AnswerInput, JobQuestion, PersonAnswer, people_of, with_defaults
 from orchestrator.domain.schemas import shown
 from orchestrator.engine.people import PeopleGateway
 from orchestrator.runtime.inputs import apply_model
@@ -22,6 +23,7 @@ from orchestrator.services.jobs.validation import check_whole
 # A question can be for somebody who does not own its job.
 _READER: Final = Principal(id="questions", scopes=frozenset({Scope.ADMIN}))
 _TRIES: Final = 5
+_MOST_ASKING: Final = 20  # Each of these jobs is read.
 _PAUSE_SECONDS: Final = 0.2
 
 
@@ -30,6 +32,14 @@ class Answered:
     """A job after an answer, and the question."""
 
     job: Job
+    question: JobQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """An open question to somebody who does not see its job."""
+
+    job_id: str
     question: JobQuestion
 
 
@@ -48,6 +58,17 @@ class JobQuestions:
         """
         job = await self._job(principal, job_id)
         return [each for each in job.questions if principal.can_see(job.owner) or each.admits(principal, job.owner)]
+
+    async def asked(self, principal: Principal) -> builtins.list[AskedQuestion]:
+        """The open questions to the caller of jobs that they do not see, those of the newest jobs first.
+
+        A question appears once its job was read, at the latest by the reconciler. Raises `Unavailable`.
+        """
+        if principal.admin:
+            return []
+        ids = await self.reader.jobs.asking(people_of(principal), other_than=principal.id, limit=_MOST_ASKING)
+        lists = await asyncio.gather(*(self._asked(principal, job_id) for job_id in ids))
+        return [question for questions in lists for question in questions]
 
     async def answer(
         self, principal: Principal, job_id: str, step: str, values: dict[str, Any], note: str = ""
@@ -96,6 +117,14 @@ class JobQuestions:
             await self.people.signal(job_id, name, values, actor=principal.id, request_id=key or uuid4().hex)
             return await self.reader.get(principal, job_id)
         raise _ended(await self.reader.get(principal, job_id))
+
+    async def _asked(self, principal: Principal, job_id: str) -> builtins.list[AskedQuestion]:
+        try:
+            job = await self.reader.get(_READER, job_id)
+        except NotFound:  # deleted meanwhile
+            return []
+        mine = [question for question in job.open_questions if question.admits(principal, job.owner)]
+        return [AskedQuestion(job.id, question) for question in mine]
 
     async def _job(self, principal: Principal, job_id: str) -> Job:
         job = await self.reader.get(_READER, job_id)

@@ -70,7 +70,9 @@ class ReasonNotes:
         if last is None:
             return reason.code not in ROUTINE or now - job.created_at > _YOUNG
         before, at = last
-        same = before.code is reason.code and (reason.code in ROUTINE or before.message == reason.message)
+        same = before.code is reason.code and (
+            reason.code in ROUTINE or (before.message, before.people) == (reason.message, reason.people)
+        )
         return not same or now - at > _REPEAT
 
     async def note(self, job: Job) -> None:
