@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import Final
 
 from api.page.formats import duration, words
+from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
 
 WIDTH: Final = 1000
 _SMALLEST: Final = 4.0  # Units: about 2 pixels on a small screen.
 _TICKS: Final = 5
+MOST_LINES: Final = 500  # A live page is sent whole at each change.
+_PLAIN: Final = frozenset({CallStatus.COMPLETED, CallStatus.PENDING, CallStatus.SKIPPED})
 _LOG_UNIT: Final = 0.05  # Share of the whole time that a logarithmic scale draws as if it were linear.
 
 
@@ -53,21 +56,30 @@ class Chart:
 
     lines: list[CallLine]
     ticks: list[Tick]
+    hidden: int = 0
 
 
-def chart(job: Job, now: datetime, *, logarithmic: bool = False) -> Chart:
-    """The time line of a job until its end, or until now."""
+def chart(job: Job, now: datetime, *, logarithmic: bool = False, most: int = MOST_LINES) -> Chart:
+    """The time line of a job until its end, or until now. Of many calls, those that need a look, then the first."""
     begin = job.started_at or job.created_at
     end = max(job.closed_at or now, begin)
     total = max((end - begin).total_seconds(), 0.001)
     place = _scale(total, logarithmic=logarithmic)
     lines: list[CallLine] = []
     last_end = begin
+    chosen = _chosen(job.calls, most)
     for step_calls in job.steps().values():
-        for index, call in enumerate(step_calls):
+        visible = [call for call in step_calls if call.call_id in chosen]
+        for index, call in enumerate(visible):
             lines.append(CallLine(call, list(_bars(call, begin, end, place, last_end)), is_first=index == 0))
         last_end = max([last_end, *(call.completed_at for call in step_calls if call.completed_at)])
-    return Chart(lines, _ticks(total, place))
+    return Chart(lines, _ticks(total, place), hidden=len(job.calls) - len(lines))
+
+
+def _chosen(calls: Sequence[AgentCall], most: int) -> set[CallId]:
+    """The ids of the calls to draw: first those that have failed or are under way."""
+    ordered = sorted(calls, key=lambda call: call.status in _PLAIN) if len(calls) > most else calls
+    return {call.call_id for call in ordered[:most]}
 
 
 def _scale(total: float, *, logarithmic: bool) -> Callable[[float], float]:

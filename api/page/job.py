@@ -64,7 +64,7 @@ async def events_page(
 ) -> Response:
     """The events of the job, one page of them; with `name`, those whose name contains it."""
     job = await services.reader.get(visitor.principal, job_id)
-    past = await services.follower.past(visitor.principal, job_id, None)
+    past = await services.reader.events(job_id)
     matching = [event for event in past[skipped(past, after) :] if name.lower() in event.name]
     return page(
         request,

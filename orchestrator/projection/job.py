@@ -88,6 +88,7 @@ class JobFold:
         self.cancel: f.CancelRequested | None = None
         self.result: dict[str, Any] | None = None
         self.stored: tuple[Stored, ...] = ()
+        self._plan_decides = False
         self.error: JobError | None = None
         self.last_event: str | None = None
         self.began_at: datetime | None = None
@@ -231,7 +232,7 @@ class JobFold:
             self._signal(signal)
 
     def _set_input(self, job: JobInput, stored: tuple[Stored, ...]) -> None:
-        self.input, self.stored = job, stored
+        self.input, self.stored, self._plan_decides = job, stored, job.plan.decides
         self.decided.begin(job.plan)
         if job.retry is not None and not job.code:  # Code reuses answers when it asks for them.
             self._apply_retry(job.retry)
@@ -368,8 +369,7 @@ class JobFold:
 
     def advance(self) -> None:
         """Update the progress, see `progress_of`. It never falls, and is 100 only at completion."""
-        decides = self.flow.begun or (self.input is not None and self.input.plan.decides)
-        total = self.flow.total() + bool(self.decided.undecided)
+        decides, total = self.flow.begun or self._plan_decides, self.flow.total() + bool(self.decided.undecided)
         progress = progress_of([call.status for call in self.calls.values()], decides=decides, total=total)
         self.progress = max(self.progress, progress)
 

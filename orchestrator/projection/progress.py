@@ -1,8 +1,11 @@
 """The progress of an open job, in percent."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from orchestrator.domain.jobs import CallStatus
+
+_ENDED: Final = tuple(status for status in CallStatus if status.ended)
 
 
 def progress_of(calls: Sequence[CallStatus], *, decides: bool, total: int) -> int:
@@ -11,5 +14,6 @@ def progress_of(calls: Sequence[CallStatus], *, decides: bool, total: int) -> in
     As long as not all calls are known, `total` is one more than the known ones: an estimate, for surfaces whose
     documents demand a number. The native API shows null instead.
     """
-    done = sum(call.ended if decides else call is CallStatus.COMPLETED for call in calls)
+    # Every event of a job comes here with all of its calls: counting in a list is many times faster than a loop.
+    done = sum(map(calls.count, _ENDED)) if decides else calls.count(CallStatus.COMPLETED)
     return min(99, 100 * done // max(1, total))

@@ -107,6 +107,15 @@ def test_two_hundred_steps_are_two_hundred_lines():
     assert len(chart(job(*(call(f"s{number}") for number in range(200)), closed=10), at(0)).lines) == 200
 
 
+def test_of_very_many_calls_those_that_need_a_look_are_drawn():
+    calls = [call(f"s{number}") for number in range(50)]
+    calls[40] = call("s40", status=CallStatus.FAILED)
+    calls[45] = call("s45", status=CallStatus.RUNNING)
+    drawing = chart(job(*calls), at(10), most=4)
+    assert [line.call.step for line in drawing.lines] == ["s0", "s1", "s40", "s45"]
+    assert drawing.hidden == 46
+
+
 def steps(**needs: tuple[str, ...]) -> list[Step]:
     return [Step(id=id, name=id.title(), squad="x", agents=("writer",), needs=needed) for id, needed in needs.items()]
 

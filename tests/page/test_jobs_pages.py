@@ -164,6 +164,20 @@ async def test_the_live_part_follows_the_job_to_its_end(running: Engine, owner: 
     assert text.rindex("<span>completed</span>") > text.rindex("waits for a decision")
 
 
+async def test_events_are_shown_in_pages(running: Engine, owner: Visit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.page.job.EVENTS", 4)
+    job_id = await start(owner, running, "t_three")
+    await running.ended(job_id)
+    ids, pages, path = [], 0, f"/ui/jobs/{job_id}/events"
+    while path:
+        text = (await owner.http.get(path)).text
+        ids += re.findall(r'<time datetime="[^"]+" title="([^"]+:\d+)">', text)
+        following = re.search(r'rel="next" href="([^"]+)"', text)
+        pages, path = pages + 1, following[1].replace("&amp;", "&") if following else ""
+    assert ids == [event.id for event in await running.services.reader.events(job_id)]
+    assert pages == -(-len(ids) // 4)
+
+
 async def test_a_job_whose_calls_are_not_all_known_has_no_percent(running: Engine, owner: Visit):
     job_id = await start(owner, running, "t_each", items=["a", "b"])
     waiting = await running.eventually(job_id, lambda job: job.waiting_steps == ["each"])
