@@ -67,9 +67,9 @@ def chart(job: Job, now: datetime, *, logarithmic: bool = False, most: int = MOS
     place = _scale(total, logarithmic=logarithmic)
     lines: list[CallLine] = []
     last_end = begin
-    chosen = _chosen(job.calls, most)
+    ids = _chosen(job.calls, most)
     for step_calls in job.steps().values():
-        visible = [call for call in step_calls if call.call_id in chosen]
+        visible = [call for call in step_calls if call.call_id in ids]
         for index, call in enumerate(visible):
             lines.append(CallLine(call, list(_bars(call, begin, end, place, last_end)), is_first=index == 0))
         last_end = max([last_end, *(call.completed_at for call in step_calls if call.completed_at)])
