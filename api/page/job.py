@@ -10,6 +10,7 @@ from starlette.responses import Response
 from api.deps import JobId, Svc
 from api.page.errors import PageRoute
 from api.page.gantt import chart
+from api.page.graph import graph, states_of
 from api.page.questions import form_of
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Reader, Visitor
@@ -49,6 +50,16 @@ async def output_page(request: Request, services: Svc, visitor: Reader, job_id: 
     output = await _output(services, visitor, job)
     values = await _head_values(services, visitor, job)
     return page(request, visitor, "job_output.html", tab="output", output=output, **values)
+
+
+@router.get("/jobs/{job_id}/plan")
+async def plan_page(request: Request, services: Svc, visitor: Reader, job_id: JobId) -> Response:
+    """The graph of the plan that the job was started with, each step with its state."""
+    job = await services.reader.get(visitor.principal, job_id)
+    plan = await services.reader.plan(visitor.principal, job)
+    drawing = graph(plan.steps, states_of(job)) if plan is not None and plan.steps else None
+    values = await _head_values(services, visitor, job)
+    return page(request, visitor, "job_plan.html", tab="plan", graph=drawing, **values)
 
 
 @router.get("/jobs/{job_id}/input")

@@ -81,7 +81,11 @@ async def test_every_page_is_free_of_barriers_in_light_and_dark(running: Engine,
     job = await running.run("t_broken", {})
     waiting = (await running.start("t_approval", {})).job_id
     await noted(running, waiting)
-    jobs = (f"/ui/jobs/{job.id}", f"/ui/jobs/{waiting}", *(f"/ui/jobs/{job.id}/{tab}" for tab in ("output", "events")))
+    jobs = (
+        f"/ui/jobs/{job.id}",
+        f"/ui/jobs/{waiting}",
+        *(f"/ui/jobs/{job.id}/{tab}" for tab in ("output", "events", "plan")),
+    )
     for number, path in enumerate(
         (*PAGES, *ADMIN_PAGES, *jobs, f"/ui/compare?a={job.id}&b={waiting}", "/ui/bulk?action=retry")
     ):

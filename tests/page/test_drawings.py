@@ -8,12 +8,14 @@ import pytest
 from api.page import formats
 from api.page.forms import fields_of_form, value_of_form
 from api.page.gantt import WIDTH, chart
-from api.page.graph import graph
+from api.page.graph import graph, states_of
 from api.page.visitors import Form
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.expressions import cel
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job, JobState
-from orchestrator.domain.plans import Step
+from orchestrator.domain.plans import Plan, Repeat, Step
+from orchestrator.domain.questions import Ask, JobQuestion
 
 BEGIN = datetime(2026, 11, 26, 21, tzinfo=UTC)
 
@@ -122,11 +124,92 @@ def steps(**needs: tuple[str, ...]) -> list[Step]:
 
 def test_a_graph_has_its_steps_in_columns_and_no_line_that_others_imply():
     drawing = graph(steps(a=(), b=("a",), c=("a",), d=("b", "c", "a")))
-    columns = {box.id: box.x for box in drawing.boxes}
+    columns = {box.step.id: box.x for box in drawing.boxes}
     assert columns["a"] < columns["b"] == columns["c"] < columns["d"]
     assert len(drawing.lines) == 4
-    assert all(box.x + drawing.box_width <= drawing.width for box in drawing.boxes)
-    assert all(box.y + drawing.box_height <= drawing.height for box in drawing.boxes)
+    assert all(box.x + box.width <= drawing.width for box in drawing.boxes)
+    assert all(box.y + box.height <= drawing.height for box in drawing.boxes)
+
+
+DECIDING = Plan(
+    steps=(
+        Step(id="topics", agents=("writer",), goto="sorry", on_error="goto"),
+        Step(id="sorry", agents=("writer",)),
+        Step(
+            id="each",
+            needs=("topics",),
+            for_each=cel("steps.topics.topics"),
+            enough=2,
+            steps=(
+                Step(id="draft", agents=("writer", "checker")),
+                Step(id="refine", needs=("draft",), agents=("writer",), repeat=Repeat(until=cel("ok"), max_rounds=3)),
+                Step(id="inner", needs=("refine",), steps=(Step(id="child", workflow="api_development"),)),
+            ),
+        ),
+        Step(id="form", needs=("each",), ask=Ask(form={"type": "object", "properties": {}}, message="Where?")),
+        Step(id="wait", needs=("each",), delay=90.0),
+        Step(id="end", needs=("form", "wait"), join="any", when=cel("input.publish"), agents=("writer",)),
+    )
+)
+
+
+def test_a_graph_has_groups_forms_children_and_rules():
+    drawing = graph(DECIDING.steps)
+    boxes = {box.step.id: box for box in drawing.boxes}
+    assert list(boxes) == ["topics", "sorry", "each", "draft", "refine", "inner", "child", "form", "wait", "end"]
+    assert {id: box.what for id, box in boxes.items() if not box.step.agents} == {
+        "each": "a group of 3 steps",
+        "inner": "a group of 1 step",
+        "child": "workflow api_development",
+        "form": "a form for a person",
+        "wait": "waits",
+    }
+    assert {id: box.rules for id, box in boxes.items() if box.rules} == {
+        "each": ["for each of steps.topics.topics, 2 suffice"],
+        "refine": ["until ok, at most 3 times"],
+        "wait": ["after 1m 30s"],
+        "end": ["after any of 2", "when input.publish"],
+    }
+    assert [box.level for box in boxes.values()] == [0, 0, 0, 1, 1, 1, 2, 0, 0, 0]
+    for outer, inner in (("each", "draft"), ("each", "inner"), ("inner", "child")):
+        around, box = boxes[outer], boxes[inner]
+        assert around.x < box.x
+        assert around.y < box.y
+        assert box.x + box.width < around.x + around.width
+        assert box.y + box.height < around.y + around.height
+    assert boxes["topics"].x < boxes["sorry"].x
+    assert (len(drawing.lines), len(drawing.errors)) == (7, 1)
+    assert boxes["form"].asks
+    assert all(box.x + box.width <= drawing.width for box in drawing.boxes)
+    assert all(box.y + box.height <= drawing.height for box in drawing.boxes)
+
+
+def test_a_graph_shows_what_a_job_has_done():
+    calls = [
+        call("topics"),
+        call("draft", key="0", status=CallStatus.FAILED),
+        call("draft", key="1"),
+        call("refine", key="0", status=CallStatus.RUNNING),
+        call("refine", key="1"),
+    ]
+    asked = JobQuestion(id="form", step="form", message="Where?", form={})
+    states = states_of(job(*calls).model_copy(update={"questions": [asked]}))
+    assert {step: (state.code, state.ended, state.total) for step, state in states.items()} == {
+        "topics": ("completed", 1, 1),
+        "draft": ("failed", 2, 2),
+        "refine": ("running", 1, 2),
+        "form": ("waiting_for_input", 0, 0),
+    }
+    drawing = graph(DECIDING.steps, states)
+    assert {box.step.id for box in drawing.boxes if box.state} == set(states)
+
+
+def test_steps_that_handle_each_other_can_be_drawn():
+    circle = [
+        Step(id="a", agents=("writer",), goto="b", on_error="goto"),
+        Step(id="b", agents=("writer",), goto="a", on_error="goto"),
+    ]
+    assert len(graph(circle).errors) == 2
 
 
 SCHEMA = {

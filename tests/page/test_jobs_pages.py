@@ -12,7 +12,18 @@ from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.page.conftest import Visit
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}'
-PARTS = ("", "/output", "/input", "/events", "/deliveries", "/live", "/files/0", "/files/0/download")
+PARTS = (
+    "",
+    "/output",
+    "/input",
+    "/events",
+    "/deliveries",
+    "/plan",
+    "/questions",
+    "/live",
+    "/files/0",
+    "/files/0/download",
+)
 
 
 async def start(visit: Visit, running: Engine, target: str, labels: dict[str, str] | None = None, **values: Any) -> str:

@@ -16,6 +16,7 @@ from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind, kind_of
 from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode, StartState
 from orchestrator.domain.pages import Position
+from orchestrator.domain.plans import Plan
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.events import end_event, job_events
@@ -94,6 +95,11 @@ class JobReader:
         if job is None:
             job = await self._read_history(job_id)
         return await self.values.shown(self.visible(principal, job))
+
+    async def plan(self, principal: Principal, job: Job) -> Plan | None:
+        """The plan that the job was started with. None if the index does not have it. Raises `NotFound`."""
+        record = await self.jobs.get(self.visible(principal, job).id)
+        return None if record is None else record.job.plan
 
     async def closed(self, principal: Principal, job_id: str) -> Job | None:
         """A job that has ended according to the index, or None. Raises `NotFound` for another owner's job."""
