@@ -76,6 +76,16 @@ class ChainFlow:
         return flow.result(second)
 
 
+@workflow.defn(name="f_one")
+class OneFlow:
+    """Calls the agent that the input names."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        flow = Flow(job)
+        return flow.result(await flow.call(job.input["agent"]))
+
+
 @workflow.defn(name="f_twice")
 class TwiceFlow:
     """Calls one agent twice without a key."""
@@ -182,7 +192,7 @@ def definition(id: str, *steps: Step) -> WorkflowDefinition:
     return WorkflowDefinition(id=id, name=id, description=f"Test workflow {id}", plan=Plan(steps=steps), code=True)
 
 
-FLOWS = (ChainFlow, TwiceFlow, MapFlow, BulkFlow, FallbackFlow, ParentFlow, PeopleFlow, RecursiveFlow)
+FLOWS = (ChainFlow, OneFlow, TwiceFlow, MapFlow, BulkFlow, FallbackFlow, ParentFlow, PeopleFlow, RecursiveFlow)
 FLOW_PLUGIN = Plugin(
     name="flows",
     agents=(GRADER, BULK),

@@ -107,6 +107,7 @@ def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, Job
         "timestamp": stamp(at),
         "models": (models := sorted({model for result in results for model in _models(result)})),
         **({"offline": True} if OFFLINE_MODEL in models else {}),
+        **({"truncated": True} if any(result.metadata.get("truncated") for result in results) else {}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],
         **({"data": {str(r.call_id): r.data for r in results if r.data}} if job.answer or job.plan.answer else {}),

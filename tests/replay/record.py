@@ -30,13 +30,15 @@ from orchestrator.engine.worker import build_framework_worker
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.chat.conversations import ChatMessage
 from orchestrator.services.jobs.start import StartRequest
-from orchestrator.testing import TESTER, Engine, eventually, running_engine
+from orchestrator.testing import TESTER, Engine, calls, eventually, running_engine, tool
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving
 from tests.flow_workflows import FLOW_PLUGIN
+from tests.replay.catalogue import HISTORY_PLUGIN
 
 WEBHOOKS: dict[str, Any] = {"webhook_allow_private": True, "webhook_retry_schedule": "0,0.1,0.2"}
 HISTORIES = Path(__file__).parent / "histories"
+PLUGINS = [BUILT_IN, TEST_PLUGIN, FLOW_PLUGIN, HISTORY_PLUGIN]
 
 
 async def _ended(engine: Engine, target: str, config: JobConfig | None = None, **input: object) -> str:
@@ -234,6 +236,45 @@ async def _flow(engine: Engine) -> str:
     return started.job_id
 
 
+async def _decided(engine: Engine) -> str:
+    """A plan with a condition, items, rounds, a form, a child, a failure with a handler, and a delay."""
+    started = await engine.start("r_deciding", {})
+    await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    await engine.answer(started.job_id, "form", {"city": "Ulm"})
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
+async def _tools_approved(engine: Engine) -> str:
+    """Two calls of tools at once, then one that a person changes, and one that a person refuses."""
+    look, pay = tool("look_up", number=7), tool("pay", amount=70)
+    engine.script("r_desk", [calls(look, tool("look_up", number=8)), calls(pay), calls(pay), {"output": "Paid."}])
+    started = await engine.start("r_tools", {})
+    for turn, values in ((2, {"approved": True, "arguments": {"amount": 50}}), (3, {"approved": False})):
+        question = f"desk.r_desk.t{turn}.1"
+        await engine.eventually(
+            started.job_id, lambda job, id=question: any(each.id == id for each in job.open_questions)
+        )
+        await engine.answer(started.job_id, question, values, "so be it")
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
+async def _toured(engine: Engine) -> str:
+    started = await engine.start("r_tour", {})
+    await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    await engine.answer(started.job_id, "address", {"city": "Ulm"})
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
+async def _turns_continued(engine: Engine) -> str:
+    """A loop of turns that passes through new runs, between two turns."""
+    turns = [calls(tool("look_up", number=number)) for number in range(6)]
+    engine.script("r_desk", [*turns, {"output": "All looked up."}])
+    return await _ended(engine, "r_tools")
+
+
 SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "completed_in_sequence": lambda engine: _ended(engine, "t_three"),
     "completed_in_order": lambda engine: _ended(engine, "t_wide", JobConfig(parallel_execution=False), seconds=0.01),
@@ -263,6 +304,9 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "flow": _flow,
     "flow_items": lambda engine: _ended(engine, "f_map", numbers=[1, 2, 3, 4, 5], failing=[2], enough=3),
     "flow_children": lambda engine: _ended(engine, "f_parent", child="t_three", **{"with": {"topic": "tea"}}),
+    "decided": _decided,
+    "tools_approved": _tools_approved,
+    "flow_tour": _toured,
     "adopted_copy": _copied,
     "adopted_code": lambda engine: _started_past_the_api(engine, "t_countdown", {"seconds": 30}),
     "adoption_refused": lambda engine: _started_past_the_api(engine, "t_strict", {}),
@@ -273,7 +317,11 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "webhook_failed": lambda engine: _delivered(engine, *[Answer(status=500)] * 3),
     "webhook_gone": lambda engine: _delivered(engine, Answer(status=410)),
 }
-CONTINUED = "continued_as_new"
+# Of a server that asks for a new run after 25 events.
+CONTINUED: dict[str, Callable[[Engine], Awaitable[str]]] = {
+    "continued_as_new": lambda engine: _ended(engine, "t_long"),
+    "turns_continued": _turns_continued,
+}
 # Recorded with releases that did otherwise: they gave every call of one step and agent the same identity, they ignored
 # signals in the second encoding of the Temporal UI, and they failed calls of agents that their worker lacked. No
 # scenario can make them again.
@@ -291,21 +339,14 @@ async def record(wanted: list[str]) -> None:
     """Write the histories named, each run of a continued job to a file of its own."""
     HISTORIES.mkdir(exist_ok=True)
     binary = await locate(os.environ)
-    with tempfile.TemporaryDirectory() as folder:
-        async with (
-            DevServer(binary, Path(folder), port=0, in_memory=True) as server,
-            running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN, FLOW_PLUGIN], **WEBHOOKS) as engine,
-        ):
-            for name in wanted:
-                if name != CONTINUED:
-                    await _write(engine, name, await SCENARIOS[name](engine))
-        if CONTINUED in wanted:
-            settings = {"limit.historyCount.suggestContinueAsNew": 25}
+    for scenarios, settings in ((SCENARIOS, {}), (CONTINUED, {"limit.historyCount.suggestContinueAsNew": 25})):
+        with tempfile.TemporaryDirectory() as folder:  # One each: an index belongs to one Temporal server.
             async with (
                 DevServer(binary, Path(folder), port=0, in_memory=True, settings=settings) as server,
-                running_engine(server.address, Path(folder), [TEST_PLUGIN]) as engine,
+                running_engine(server.address, Path(folder), PLUGINS, **WEBHOOKS) as engine,
             ):
-                await _write(engine, CONTINUED, await _ended(engine, "t_long"))
+                for name in [name for name in wanted if name in scenarios]:
+                    await _write(engine, name, await scenarios[name](engine))
 
 
 async def _write(engine: Engine, name: str, job_id: str) -> None:
@@ -328,9 +369,10 @@ def _anonymous(history: str) -> str:
 
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or [name for name in [*SCENARIOS, CONTINUED] if not (HISTORIES / f"{name}.json").exists()]
-    if unknown := set(names) - {*SCENARIOS, CONTINUED}:
-        sys.exit(f"no scenario makes {', '.join(sorted(unknown))}; there are {', '.join([*SCENARIOS, CONTINUED])}")
+    possible = [*SCENARIOS, *CONTINUED]
+    names = sys.argv[1:] or [name for name in possible if not (HISTORIES / f"{name}.json").exists()]
+    if unknown := set(names) - set(possible):
+        sys.exit(f"no scenario makes {', '.join(sorted(unknown))}; there are {', '.join(possible)}")
     asyncio.run(record(names))
     sys.stdout.flush()
     os._exit(0)

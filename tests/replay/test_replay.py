@@ -14,6 +14,7 @@ from orchestrator.projection.job import project
 from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
 from tests.flow_workflows import FLOWS
 from tests.questions_workflow import FormWorkflow
+from tests.replay.catalogue import TourWorkflow
 from tests.replay.mutated import MutatedPlanWorkflow
 from tests.replay.record import CONTINUED, EARLIER, HISTORIES, SCENARIOS
 from tests.replay.sandboxed import ClockReadingPlanWorkflow, SandboxedPlanWorkflow
@@ -21,7 +22,7 @@ from workflows.plan import PlanWorkflow
 from workflows.registry import WORKFLOWS
 
 FILES = sorted(HISTORIES.glob("*.json"))
-AUTHORED = (AgainWorkflow, CountdownWorkflow, FaultyWorkflow, FormWorkflow, *FLOWS)
+AUTHORED = (AgainWorkflow, CountdownWorkflow, FaultyWorkflow, FormWorkflow, TourWorkflow, *FLOWS)
 
 
 def replayer(*workflows: type) -> Replayer:
@@ -38,9 +39,9 @@ def test_every_state_of_a_workflow_has_a_history() -> None:
     assert {path.stem for path in FILES} == {
         *SCENARIOS,
         *EARLIER,
-        CONTINUED,
-        f"{CONTINUED}_2",
-        f"{CONTINUED}_3",
+        *CONTINUED,
+        *(f"{name}_{run}" for name in CONTINUED for run in (2, 3)),
+        "turns_continued_4",
         "called_again_2",
         "answered_2",
     }
@@ -87,6 +88,9 @@ async def test_a_changed_order_of_steps_is_caught() -> None:
         ("flow", JobState.COMPLETED, None),
         ("flow_items", JobState.COMPLETED, None),
         ("flow_children", JobState.COMPLETED, None),
+        ("flow_tour", JobState.COMPLETED, None),
+        ("decided", JobState.COMPLETED, None),
+        ("tools_approved", JobState.COMPLETED, None),
         ("paused", JobState.PAUSED, ReasonCode.PAUSED),
         ("waiting_for_approval", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
     ],
