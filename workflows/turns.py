@@ -12,6 +12,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
 from workflows.questions import questions_of_run
+from workflows.spending import Spending
 from workflows.tasks import stop
 
 with workflow.unsafe.imports_passed_through():
@@ -54,8 +55,8 @@ class Make(Protocol):
 class CallAgent(Protocol):
     """Calls another agent for a tool call, under the key that the call's id gives it."""
 
-    async def __call__(self, task: AgentTask, use: ToolRequest, id: CallId, /) -> AgentResult:
-        """The answer of that agent."""
+    async def __call__(self, use: ToolRequest, id: CallId, above: Spending, /) -> AgentResult:
+        """The answer of that agent. What it spends counts into `above`, too."""
 
 
 def _never() -> bool:
@@ -112,28 +113,30 @@ def carried_state(step: str, agent: str, key: str) -> TurnState | None:
     return None
 
 
-async def answer(task: AgentTask, state: TurnState | None, make: Make, call_agent: CallAgent) -> AgentResult:
+async def answer(
+    task: AgentTask, state: TurnState | None, make: Make, call_agent: CallAgent, above: Spending | None = None
+) -> AgentResult:
     """Make requests and tool calls until the agent answers. An agent without tools answers at once.
 
-    Raises the `ActivityError` of a request that failed with every model.
+    `above` is the spending of the agent that called this one as a tool. Raises the `ActivityError` of a request that failed with every model.
     """
     registry = loops()
     registry.open_calls += 1
     try:
-        return await _Loop(task, make, call_agent, registry).run(state)
+        return await _Loop(task, make, call_agent, registry, Spending(above)).run(state)
     finally:
         registry.open_calls -= 1
 
 
 class _Loop:
-    def __init__(self, task: AgentTask, make: Make, call_agent: CallAgent, registry: Loops) -> None:
+    def __init__(self, task: AgentTask, make: Make, call_agent: CallAgent, registry: Loops, spending: Spending) -> None:
         self._task = task
         self._make = make
         self._call_agent = call_agent
         self._registry = registry
         self._id = task.call_id._replace(path="")
         self._usage = Usage()
-        self._spent = 0.0
+        self._spending = spending
         self._attempts = 0
         self._fallback = 0
         self._model: str | None = None
@@ -142,24 +145,20 @@ class _Loop:
         if state is None:
             result = await self._request(self._task)
         else:
-            self._usage, self._spent = state.usage, state.spent
+            self._usage, self._spending.usd = state.usage, state.spent
             self._attempts, self._fallback, self._model = state.attempts, state.fallback, state.model
             result = await self._request(await self._next_task(state.next))
         while result.turn is not None:
-            self._count(result.usage)
+            self._usage = self._usage.plus(result.usage)
+            self._spending.limit = result.turn.max_cost
             answers = await self._answers(result.turn)
             result = await self._request(await self._next_task(self._next_turn(result, result.turn, answers)))
         if not self._usage.total_tokens and self._usage.cost is None:
             return result
         return result.model_copy(update={"usage": self._usage.plus(result.usage)})
 
-    def _count(self, usage: Usage) -> None:
-        self._usage = self._usage.plus(usage)
-        self._spent += usage.cost or 0.0
-
     def _next_turn(self, result: AgentResult, turn: AgentTurn, answers: list[ToolAnswer]) -> TurnTask:
-        is_dear = turn.max_cost is not None and self._spent >= turn.max_cost
-        last = "cost" if is_dear else "turns" if turn.number >= turn.max_turns else ""
+        last = "cost" if self._spending.is_over() else "turns" if turn.number >= turn.max_turns else ""
         sizes = sum(len(answer.text) or MODEL_BYTES // 4 for answer in answers)
         return TurnTask(
             number=turn.number + 1,
@@ -176,7 +175,7 @@ class _Loop:
             call=id,
             next=turn,
             usage=self._usage,
-            spent=self._spent,
+            spent=self._spending.usd,
             attempts=self._attempts,
             fallback=self._fallback,
             model=self._model,
@@ -206,6 +205,7 @@ class _Loop:
                 self._attempts += tally.attempts if tally else 1
                 self._fallback, self._model = self._fallback + 1, model
             else:
+                self._spending.add(result.usage.cost)
                 self._attempts = result.attempt or self._attempts + 1
                 return result
 
@@ -291,11 +291,10 @@ class _Loop:
         return ToolAnswer(number=use.number, text=json.dumps(answer.values, sort_keys=True))
 
     async def _sub_agent(self, use: ToolRequest, id: CallId) -> ToolAnswer:
-        if id.depth >= MAX_DEPTH - 1:
+        if self._spending.depth >= MAX_DEPTH - 1:
             text = f"Agents may call agents {MAX_DEPTH} levels deep: do this yourself."
             return ToolAnswer(number=use.number, status="failed", text=text)
-        result = await self._call_agent(self._task, use, id)
-        self._spent += result.usage.cost or 0.0
+        result = await self._call_agent(use, id, self._spending)
         text = result.output.encode(errors="replace")[:MODEL_BYTES].decode(errors="ignore")
         return ToolAnswer(number=use.number, text=text)
 

@@ -121,6 +121,9 @@ class Size(BaseModel):
     size: int
 
 
+LONG_ID = "t_" + 61 * "x"
+
+
 def variant(id: str, **more: Any) -> Agent:
     return DESK.model_copy(update={"id": id, "tools": (), **more})
 
@@ -137,6 +140,10 @@ AGENTS = (
     variant("t_cashier", tools=(Tool(pay, ask_before=True),)),
     variant("t_boss", tools=(AgentTool("t_clerk"),)),
     variant("t_clerk", tools=(Tool(find_order),)),
+    variant(LONG_ID, tools=(AgentTool(LONG_ID),)),
+    variant("t_chief", tools=(AgentTool("t_boss"), AgentTool("t_boss_of_ill"), Tool(find_order)), max_cost=0.005),
+    variant("t_boss_of_ill", tools=(AgentTool("t_ill"),)),
+    variant("t_ill", tools=(Tool(broken, on_error="fail"),)),
     variant("t_asker", toolsets=(AskPerson(Size),)),
     variant("t_strict", tools=(Tool(flaky, at_most_once=True), Tool(broken, on_error="fail"))),
     variant("t_long", tools=(Tool(read_text),), max_turns=150),
@@ -147,6 +154,8 @@ FLOWS = (
     flow("t_fallback", "second", "t_second"),
     flow("t_pay", "pay", "t_cashier"),
     flow("t_boss_flow", "boss", "t_boss"),
+    flow("t_long_id_flow", "deep", LONG_ID),
+    flow("t_chief_flow", "chief", "t_chief"),
     flow("t_ask", "ask", "t_asker"),
     flow("t_strict_flow", "strict", "t_strict"),
     flow("t_two_loops", "both", "t_long", "t_cashier"),
@@ -321,6 +330,47 @@ async def test_another_agent_is_a_tool_with_a_call_of_its_own(engine: Engine):
     assert "The sum is 9." in engine.requests("t_boss")[1].tool_results[0]
     assert job.usage.total_tokens == 480
     assert CALLS[0][2] == f"{job.id}/boss[t_boss.t1.1]/t_clerk/t1.1"
+
+
+async def test_agents_with_long_ids_call_each_other_only_three_levels_deep(engine: Engine):
+    ask = calls(tool(LONG_ID, text="Do it."))
+    engine.script(LONG_ID, [ask, ask, ask, {"output": "Third."}, {"output": "Second."}, {"output": "First."}])
+
+    job = await engine.run("t_long_id_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert len(job.calls) == 3
+    assert "levels deep: do this yourself" in engine.requests(LONG_ID)[3].tool_results[0]
+
+
+async def test_what_agents_spend_that_an_agent_calls_counts_into_its_own_limit(engine: Engine):
+    """Each request costs 0.00144 USD. The limit of 0.005 stops the chief, who made one request, and the clerk."""
+    look = calls(tool("find_order", number="9"))
+    engine.script("t_chief", [calls(tool("t_boss", text="?")), {"output": "Stopped."}])
+    engine.script("t_boss", [calls(tool("t_clerk", text="?")), {"output": "Stopped, too."}])
+    engine.script("t_clerk", [look, look, {"output": "The limit of my caller's caller."}])
+
+    job = await engine.run("t_chief_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert [call.turns for call in job.calls] == [2, 2, 3]
+    assert [len(call.tool_calls) for call in job.calls] == [1, 1, 2]
+    for agent in ("t_chief", "t_boss", "t_clerk"):
+        assert engine.requests(agent)[-1].tools == ["answer"]
+    assert job.usage.total_tokens == 7 * 120
+
+
+async def test_what_a_called_agent_spent_counts_also_if_it_failed(engine: Engine):
+    fault = calls(tool("broken", number="1"))
+    engine.script("t_chief", [calls(tool("t_boss_of_ill", text="?")), {"output": "Stopped."}])
+    engine.script("t_boss_of_ill", [calls(tool("t_ill", text="?")), {"output": "It failed."}])
+    engine.script("t_ill", [fault])
+
+    job = await engine.run("t_chief_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert job.usage.total_tokens == 5 * 120
+    assert engine.requests("t_chief")[-1].tools == ["answer"]
 
 
 async def test_an_agent_writes_files_that_become_deliverables(engine: Engine):
