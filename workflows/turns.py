@@ -118,7 +118,8 @@ async def answer(
 ) -> AgentResult:
     """Make requests and tool calls until the agent answers. An agent without tools answers at once.
 
-    `above` is the spending of the agent that called this one as a tool. Raises the `ActivityError` of a request that failed with every model.
+    `above` is the spending of the agent that called this one as a tool.
+    Raises the `ActivityError` of a request that failed with every model.
     """
     registry = loops()
     registry.open_calls += 1
