@@ -26,11 +26,11 @@ def catalogue_warnings(catalogue: Catalogue) -> list[str]:
     return warnings
 
 
-def _reached(agent: Agent, agents: dict[str, Agent], tools: _Tools, seen: set[str]) -> list[str]:
+def _reached(agent: Agent, agents: dict[str, Agent], tools: _Tools, visited: set[str]) -> list[str]:
     """The tools of that kind of an agent, and of the agents that it calls as tools."""
-    seen.add(agent.id)
+    visited.add(agent.id)
     names = tools(agent)
     for tool in agent.tools:
-        if isinstance(tool, AgentTool) and tool.agent in agents and tool.agent not in seen:
-            names += [f"{tool.agent}.{name}" for name in _reached(agents[tool.agent], agents, tools, seen)]
+        if isinstance(tool, AgentTool) and tool.agent in agents and tool.agent not in visited:
+            names += [f"{tool.agent}.{name}" for name in _reached(agents[tool.agent], agents, tools, visited)]
     return names

@@ -11,6 +11,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
+from workflows.notes import note
 from workflows.questions import questions_of_run
 from workflows.spending import Spending
 from workflows.tasks import stop
@@ -19,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_ids import CallId
     from orchestrator.domain.commands import AgentResult, AgentTask
     from orchestrator.domain.names import HEADER_TURNS
+    from orchestrator.domain.notes import ToolChanged
     from orchestrator.domain.questions import PersonAnswer, PersonQuestion, tool_question
     from orchestrator.domain.tally import CUT_OFF, Tally
     from orchestrator.domain.text import cut, headline
@@ -26,9 +28,11 @@ with workflow.unsafe.imports_passed_through():
         DETAIL_FALLBACK,
         MAX_DEPTH,
         MAX_PARALLEL,
+        MCP_TOOL_CHANGED,
         MODEL_BYTES,
         TOOL_FAILED,
         AgentTurn,
+        ChangedTool,
         ToolAnswer,
         ToolRequest,
         ToolResult,
@@ -206,9 +210,15 @@ class _Loop:
                 self._attempts += tally.attempts if tally else 1
                 self._fallback, self._model = self._fallback + 1, model
             else:
+                for change in result.changed_tools:
+                    self._note(change)
                 self._spending.add(result.usage.cost)
                 self._attempts = result.attempt or self._attempts + 1
                 return result
+
+    def _note(self, change: ChangedTool) -> None:
+        id, parts = self._id, tuple(change.parts)
+        note(ToolChanged(step=id.step, key=id.key, agent=id.agent, server=change.server, tool=change.tool, parts=parts))
 
     async def _answers(self, turn: AgentTurn) -> list[ToolAnswer]:
         """Make the tool calls of a turn, in parallel up to a sequential one, which runs alone."""
@@ -247,7 +257,7 @@ class _Loop:
             answer = await self._tool(turn, use, id)
             return answer.model_copy(update={"note": note}) if note else answer
         except ActivityError as error:
-            if is_cancelled_exception(error) or use.on_error == "fail":
+            if is_cancelled_exception(error) or use.on_error == "fail" or _is_changed(error):
                 raise
             return _reported(use, error)
 
@@ -354,6 +364,14 @@ def _refused(use: ToolRequest, decision: PersonAnswer) -> ToolAnswer:
         note = f" and says: {decision.note}" if decision.note else ""
         text = f"A person refused this call{note}. It was not made: do not try it again unchanged."
     return ToolAnswer(number=use.number, status="refused", text=cut(text))
+
+
+def _is_changed(error: ActivityError) -> bool:
+    """Whether a pinned MCP tool is not what it was. The model has no say in that: the agent call fails."""
+    cause: BaseException | None = error
+    while isinstance(cause, ActivityError):
+        cause = cause.cause
+    return isinstance(cause, ApplicationError) and cause.type == MCP_TOOL_CHANGED
 
 
 def _reported(use: ToolRequest, error: ActivityError) -> ToolAnswer:

@@ -121,8 +121,9 @@ class McpServer:
     """An MCP server: by `url` (streamable HTTP), or by `command` (a program beside the worker, over stdio).
 
     `allow` names the tools that the agent may call; others of the server do not exist for it. `token` is sent as bearer
-    token. `environment` names the variables that the program gets besides HOME, PATH and the like. The tools are
-    listed once for each job and agent. `read_only` tools run in parallel, and may be repeated freely.
+    token. `environment` names the variables that the program gets besides HOME, PATH and the like. The tools are listed
+    once for each agent call. If the description or the schema of one changes during a job, the job has an event; if the
+    server is `pinned`, the agent call fails, and a tool is looked at again before each call of it.
     """
 
     name: str
@@ -136,6 +137,7 @@ class McpServer:
     timeout: float = TOOL_SECONDS
     retry: RetryPolicy = TOOL_RETRY
     at_most_once: tuple[str, ...] = ()
+    pinned: bool = False
 
     def __post_init__(self) -> None:
         what = f"MCP server {self.name!r}"
