@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 
 from workflows import turns
 from workflows.call_numbers import next_number
+from workflows.spending import Spending
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
@@ -69,8 +70,9 @@ async def call_as(
     input: dict[str, Any] | None = None,
     config: JobConfig | None = None,
     state: TurnState | None = None,
+    above: Spending | None = None,
 ) -> AgentResult:
-    """Like `call_agent`, for a caller that gives each call its identity."""
+    """Like `call_agent`, for a caller that gives each call its identity, or calls it as a tool of another agent."""
     state = state or turns.carried_state(id.step, id.agent, id.key)
     task = _task(job, step, id, context)
     if input is not None:
@@ -81,12 +83,12 @@ async def call_as(
         await record_reuse(*answer)
         return answer[1]
 
-    async def call_other(task: AgentTask, use: ToolRequest, id: CallId) -> AgentResult:
+    async def call_other(use: ToolRequest, id: CallId, above: Spending) -> AgentResult:
         inner = step.model_copy(update={"short": False, "instruction": ""})
-        key = tuple(id.inner_key.split("/"))
-        return await call_agent(job, inner, use.target, input=use.arguments, config=config, key=key)
+        call = next_call(step.id, use.target, id.inner_key)
+        return await call_as(job, inner, call, [], input=use.arguments, config=config, above=above)
 
-    return await turns.answer(task, state, _served, call_other)
+    return await turns.answer(task, state, _served, call_other, above)
 
 
 async def _served(task: AgentTask) -> AgentResult:

@@ -11,13 +11,16 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
+from workflows.notes import note
 from workflows.questions import questions_of_run
+from workflows.spending import Spending
 from workflows.tasks import stop
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_ids import CallId
     from orchestrator.domain.commands import AgentResult, AgentTask
     from orchestrator.domain.names import HEADER_TURNS
+    from orchestrator.domain.notes import ToolChanged
     from orchestrator.domain.questions import PersonAnswer, PersonQuestion, tool_question
     from orchestrator.domain.tally import CUT_OFF, Tally
     from orchestrator.domain.text import cut, headline
@@ -25,9 +28,11 @@ with workflow.unsafe.imports_passed_through():
         DETAIL_FALLBACK,
         MAX_DEPTH,
         MAX_PARALLEL,
+        MCP_TOOL_CHANGED,
         MODEL_BYTES,
         TOOL_FAILED,
         AgentTurn,
+        ChangedTool,
         ToolAnswer,
         ToolRequest,
         ToolResult,
@@ -54,8 +59,8 @@ class Make(Protocol):
 class CallAgent(Protocol):
     """Calls another agent for a tool call, under the key that the call's id gives it."""
 
-    async def __call__(self, task: AgentTask, use: ToolRequest, id: CallId, /) -> AgentResult:
-        """The answer of that agent."""
+    async def __call__(self, use: ToolRequest, id: CallId, above: Spending, /) -> AgentResult:
+        """The answer of that agent. What it spends counts into `above`, too."""
 
 
 def _never() -> bool:
@@ -112,28 +117,31 @@ def carried_state(step: str, agent: str, key: str) -> TurnState | None:
     return None
 
 
-async def answer(task: AgentTask, state: TurnState | None, make: Make, call_agent: CallAgent) -> AgentResult:
+async def answer(
+    task: AgentTask, state: TurnState | None, make: Make, call_agent: CallAgent, above: Spending | None = None
+) -> AgentResult:
     """Make requests and tool calls until the agent answers. An agent without tools answers at once.
 
+    `above` is the spending of the agent that called this one as a tool.
     Raises the `ActivityError` of a request that failed with every model.
     """
     registry = loops()
     registry.open_calls += 1
     try:
-        return await _Loop(task, make, call_agent, registry).run(state)
+        return await _Loop(task, make, call_agent, registry, Spending(above)).run(state)
     finally:
         registry.open_calls -= 1
 
 
 class _Loop:
-    def __init__(self, task: AgentTask, make: Make, call_agent: CallAgent, registry: Loops) -> None:
+    def __init__(self, task: AgentTask, make: Make, call_agent: CallAgent, registry: Loops, spending: Spending) -> None:
         self._task = task
         self._make = make
         self._call_agent = call_agent
         self._registry = registry
         self._id = task.call_id._replace(path="")
         self._usage = Usage()
-        self._spent = 0.0
+        self._spending = spending
         self._attempts = 0
         self._fallback = 0
         self._model: str | None = None
@@ -142,24 +150,20 @@ class _Loop:
         if state is None:
             result = await self._request(self._task)
         else:
-            self._usage, self._spent = state.usage, state.spent
+            self._usage, self._spending.usd = state.usage, state.spent
             self._attempts, self._fallback, self._model = state.attempts, state.fallback, state.model
             result = await self._request(await self._next_task(state.next))
         while result.turn is not None:
-            self._count(result.usage)
+            self._usage = self._usage.plus(result.usage)
+            self._spending.limit = result.turn.max_cost
             answers = await self._answers(result.turn)
             result = await self._request(await self._next_task(self._next_turn(result, result.turn, answers)))
         if not self._usage.total_tokens and self._usage.cost is None:
             return result
         return result.model_copy(update={"usage": self._usage.plus(result.usage)})
 
-    def _count(self, usage: Usage) -> None:
-        self._usage = self._usage.plus(usage)
-        self._spent += usage.cost or 0.0
-
     def _next_turn(self, result: AgentResult, turn: AgentTurn, answers: list[ToolAnswer]) -> TurnTask:
-        is_dear = turn.max_cost is not None and self._spent >= turn.max_cost
-        last = "cost" if is_dear else "turns" if turn.number >= turn.max_turns else ""
+        last = "cost" if self._spending.is_over() else "turns" if turn.number >= turn.max_turns else ""
         sizes = sum(len(answer.text) or MODEL_BYTES // 4 for answer in answers)
         return TurnTask(
             number=turn.number + 1,
@@ -176,7 +180,7 @@ class _Loop:
             call=id,
             next=turn,
             usage=self._usage,
-            spent=self._spent,
+            spent=self._spending.usd,
             attempts=self._attempts,
             fallback=self._fallback,
             model=self._model,
@@ -206,8 +210,15 @@ class _Loop:
                 self._attempts += tally.attempts if tally else 1
                 self._fallback, self._model = self._fallback + 1, model
             else:
+                for change in result.changed_tools:
+                    self._note(change)
+                self._spending.add(result.usage.cost)
                 self._attempts = result.attempt or self._attempts + 1
                 return result
+
+    def _note(self, change: ChangedTool) -> None:
+        id, parts = self._id, tuple(change.parts)
+        note(ToolChanged(step=id.step, key=id.key, agent=id.agent, server=change.server, tool=change.tool, parts=parts))
 
     async def _answers(self, turn: AgentTurn) -> list[ToolAnswer]:
         """Make the tool calls of a turn, in parallel up to a sequential one, which runs alone."""
@@ -246,7 +257,7 @@ class _Loop:
             answer = await self._tool(turn, use, id)
             return answer.model_copy(update={"note": note}) if note else answer
         except ActivityError as error:
-            if is_cancelled_exception(error) or use.on_error == "fail":
+            if is_cancelled_exception(error) or use.on_error == "fail" or _is_changed(error):
                 raise
             return _reported(use, error)
 
@@ -291,11 +302,10 @@ class _Loop:
         return ToolAnswer(number=use.number, text=json.dumps(answer.values, sort_keys=True))
 
     async def _sub_agent(self, use: ToolRequest, id: CallId) -> ToolAnswer:
-        if id.depth >= MAX_DEPTH - 1:
+        if self._spending.depth >= MAX_DEPTH - 1:
             text = f"Agents may call agents {MAX_DEPTH} levels deep: do this yourself."
             return ToolAnswer(number=use.number, status="failed", text=text)
-        result = await self._call_agent(self._task, use, id)
-        self._spent += result.usage.cost or 0.0
+        result = await self._call_agent(use, id, self._spending)
         text = result.output.encode(errors="replace")[:MODEL_BYTES].decode(errors="ignore")
         return ToolAnswer(number=use.number, text=text)
 
@@ -354,6 +364,14 @@ def _refused(use: ToolRequest, decision: PersonAnswer) -> ToolAnswer:
         note = f" and says: {decision.note}" if decision.note else ""
         text = f"A person refused this call{note}. It was not made: do not try it again unchanged."
     return ToolAnswer(number=use.number, status="refused", text=cut(text))
+
+
+def _is_changed(error: ActivityError) -> bool:
+    """Whether a pinned MCP tool is not what it was. The model has no say in that: the agent call fails."""
+    cause: BaseException | None = error
+    while isinstance(cause, ActivityError):
+        cause = cause.cause
+    return isinstance(cause, ApplicationError) and cause.type == MCP_TOOL_CHANGED
 
 
 def _reported(use: ToolRequest, error: ActivityError) -> ToolAnswer:

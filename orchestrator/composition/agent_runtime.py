@@ -10,6 +10,7 @@ from orchestrator.delivery.pages import PageReader
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.mcp_servers import McpServers
+from orchestrator.runtime.mcp_tools import McpTools
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from orchestrator.runtime.tool_calls import ToolRunner
@@ -55,10 +56,10 @@ def runtime_of(
 ) -> OpenRuntime:
     """The agent runtime over any source of models."""
     secrets, records = ToolSecrets(os.environ), TurnRecords(backend.artifacts)
-    servers = McpServers(secrets)
+    mcp_tools = McpTools(records, McpServers(secrets))
     pages = PageReader(allow_private=settings.webhook_allow_private, look_ups=backend.look_ups)
-    turns = TurnRunner(models, records, servers, catalogue, clock=now, bulkhead=bulkhead)
-    tools = ToolRunner(records, servers, pages, secrets, bulkhead)
+    turns = TurnRunner(models, records, mcp_tools, catalogue, clock=now, bulkhead=bulkhead)
+    tools = ToolRunner(records, mcp_tools, pages, secrets, bulkhead)
     return OpenRuntime(AgentRunner(models, now, bulkhead, turns), tools, models, pages)
 
 

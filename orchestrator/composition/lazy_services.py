@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from orchestrator.composition.process import Parts, open_lazily
+from orchestrator.composition.process import Parts, checked_catalogue, open_lazily
 from orchestrator.logs import configure
-from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.services.container import Services
 from orchestrator.settings import Settings
 
@@ -63,4 +62,4 @@ async def _open_from_environment() -> Parts:
     settings = Settings()
     if not structlog.is_configured():  # A bare ASGI server runs the application, not `orchestrator api`.
         configure(settings.log_level, settings.log_format)
-    return await open_lazily(settings, build_catalogue(load_plugins(settings.plugin_modules())))
+    return await open_lazily(settings, checked_catalogue(settings))

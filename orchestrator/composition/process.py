@@ -10,6 +10,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
+from orchestrator.catalogue_warnings import catalogue_warnings
 from orchestrator.composition.backend import Backend, build_backend
 from orchestrator.composition.services import build_services
 from orchestrator.composition.workers import Workers, build_workers
@@ -65,7 +66,15 @@ def load_catalogue(settings: Settings) -> Catalogue:
     Call it before there is an event loop: the import of a plugin may take long and may need the main thread.
     """
     configure(settings.log_level, settings.log_format)
-    return build_catalogue(load_plugins(settings.plugin_modules()))
+    return checked_catalogue(settings)
+
+
+def checked_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue of the settings; its warnings are logged. Raises `CatalogueError`."""
+    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
+    for warning in catalogue_warnings(catalogue):
+        log.warning("catalogue_warning", warning=warning)
+    return catalogue
 
 
 async def prepare(parts: Parts, *, reconcile: bool = True) -> None:

@@ -12,7 +12,6 @@ _ID: Final = re.compile(rf"{_STEP}\.(?P<agent>[^#]+?)(?:#(?P<number>[2-9]|[1-9]\
 _PLACE: Final = re.compile(_STEP + _PATH)
 # Also what `call_key` itself makes: a key is passed on, from a flow to its calls, and stays the same.
 _SAFE: Final = re.compile(r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}|[A-Za-z0-9_.:@-]{0,64}-[0-9a-f]{8}")
-_OF_TOOL_CALL: Final = re.compile(r"[^./]+(?:\.\d+)?\.t[1-9]\d*(?:m[1-9]\d*)?\.[1-9]\d*")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.:@-]")
 _KEY_LENGTH: Final = 64
 _HASH_LENGTH: Final = 8
@@ -67,11 +66,6 @@ class CallId(NamedTuple):
         """The key of the call of another agent that this tool call makes: `support.t3.1`, within the call's own key."""
         caller = self.agent if self.number == 1 else f"{self.agent}.{self.number}"
         return key_within(self.key, call_key(f"{caller}.{self.path}"))
-
-    @property
-    def depth(self) -> int:
-        """How many agents above this one called an agent for it."""
-        return sum(_OF_TOOL_CALL.fullmatch(part) is not None for part in self.key.split("/"))
 
     def effect_id(self, job_id: str) -> str:
         """The idempotency key: the same on each attempt, different for every other call, turn and tool call."""

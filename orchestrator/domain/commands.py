@@ -14,7 +14,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Approved, Job, JobError, JobState
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import AgentTurn, TurnTask
+from orchestrator.domain.turns import AgentTurn, ChangedTool, TurnTask
 from orchestrator.domain.usage import Usage
 
 
@@ -104,13 +104,12 @@ class AgentResult(Message):
         default=None, description="The attempt that gave it; None in a result of an older release."
     )
     child: str | None = Field(
-        default=None,
-        exclude_if=_unset,
-        description="The child job that gave it; `agent` is its workflow.",
+        default=None, exclude_if=_unset, description="The child job that gave it; `agent` is its workflow."
     )
     turn: AgentTurn | None = Field(
         default=None, exclude_if=_unset, description="Set if this is no answer: the model asks for tools first."
     )
+    changed_tools: list[ChangedTool] = Field(default_factory=list, exclude_if=_unset)
 
     @property
     def call_id(self) -> CallId:

@@ -52,6 +52,7 @@ class EventName(StrEnum):
     TOOL_CALL_COMPLETED = "agent.tool_call.completed"
     TOOL_CALL_FAILED = "agent.tool_call.failed"
     TOOL_CALL_CANCELLED = "agent.tool_call.cancelled"
+    TOOL_CHANGED = "agent.tool_changed"
     STEP_WAITING = "step.waiting"
     STEP_APPROVED = "step.approved"
     STEP_REJECTED = "step.rejected"

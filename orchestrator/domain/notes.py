@@ -101,6 +101,18 @@ class CallsExpected(Note):
     calls: int
 
 
+class ToolChanged(Note):
+    """An allowed tool of an MCP server is not what it was when the job listed it before."""
+
+    kind: Literal["tool_changed"] = "tool_changed"
+    step: str
+    key: str = ""
+    agent: str
+    server: str
+    tool: str
+    parts: tuple[str, ...] = ()
+
+
 KINDS: Final[dict[str, type[Note]]] = {
     kind.model_fields["kind"].default: kind
     for kind in (
@@ -114,6 +126,7 @@ KINDS: Final[dict[str, type[Note]]] = {
         QuestionEnded,
         FlowBegun,
         CallsExpected,
+        ToolChanged,
     )
 }
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
 from pydantic import BaseModel
 
 from orchestrator.domain.cel import CelFault
 from orchestrator.domain.expressions import Cel
+from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tool_conditions import check_condition
 from orchestrator.domain.tool_schemas import TOOL_NAME, Secret, ToolSignature, signature_of
@@ -20,6 +21,8 @@ TOOL_SECONDS: Final = 60.0
 ASK_SECONDS: Final = 7 * 86_400.0
 
 OnError: TypeAlias = Literal["report", "fail"]
+Reads: TypeAlias = Literal["", "untrusted"]
+Effect: TypeAlias = Literal["", "outward"]
 
 
 def check_name(name: str, what: str) -> None:
@@ -28,6 +31,14 @@ def check_name(name: str, what: str) -> None:
         raise ValueError(f"{what} {name!r} needs another name: expected a-z, 0-9 and _, at most 64 characters")
     if name in RESERVED:
         raise ValueError(f"{what} {name!r} needs another name: the engine has a tool of that name")
+
+
+def _check_word(what: str, value: object, words: object) -> None:
+    """Raise `ValueError` for a value that is none of the words of a literal type."""
+    choices = [str(word) for word in get_args(words)]
+    if value not in choices:
+        names = " or ".join(repr(word) for word in choices)
+        raise ValueError(f"{what} is {value!r}: expected {names}.{near_match(str(value), filter(None, choices))}")
 
 
 def _check_limits(what: str, timeout: float, by: tuple[str, ...]) -> None:
@@ -47,6 +58,8 @@ class Tool:
     `timeout` is seconds of one attempt. After the last attempt, the model gets the error, unless `on_error` is "fail".
     `sequential` runs the call alone: after the calls before it, before those after it. `at_most_once` makes one
     attempt: after a crash, the model hears that it is unknown whether the call had its effect.
+    `reads="untrusted"` says that its results contain texts of others, `effect="outward"` that it changes something
+    outside. An agent with both and no `ask_before` is a warning when it is loaded: such a text could make it act.
     """
 
     function: Callable[..., Any]
@@ -60,6 +73,8 @@ class Tool:
     on_error: OnError = "report"
     sequential: bool = False
     at_most_once: bool = False
+    reads: Reads = ""
+    effect: Effect = ""
     signature: ToolSignature = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +83,8 @@ class Tool:
         object.__setattr__(self, "name", self.name or getattr(self.function, "__name__", "tool"))
         check_name(self.name, "tool")
         _check_limits(f"tool {self.name!r}", self.timeout, self.by)
+        for field_name, words in (("on_error", OnError), ("reads", Reads), ("effect", Effect)):
+            _check_word(f"tool {self.name!r}: {field_name}", getattr(self, field_name), words)
         object.__setattr__(self, "signature", signature_of(self.function, self.name))
         self._check_ask_before()
 
@@ -104,8 +121,9 @@ class McpServer:
     """An MCP server: by `url` (streamable HTTP), or by `command` (a program beside the worker, over stdio).
 
     `allow` names the tools that the agent may call; others of the server do not exist for it. `token` is sent as bearer
-    token. `environment` names the variables that the program gets besides HOME, PATH and the like. The tools are
-    listed once for each job and agent. `read_only` tools run in parallel, and may be repeated freely.
+    token. `environment` names the variables that the program gets besides HOME, PATH and the like. The tools are listed
+    once for each agent call. If the description or the schema of one changes during a job, the job has an event; if the
+    server is `pinned`, the agent call fails, and a tool is looked at again before each call of it.
     """
 
     name: str
@@ -119,6 +137,7 @@ class McpServer:
     timeout: float = TOOL_SECONDS
     retry: RetryPolicy = TOOL_RETRY
     at_most_once: tuple[str, ...] = ()
+    pinned: bool = False
 
     def __post_init__(self) -> None:
         what = f"MCP server {self.name!r}"
@@ -202,3 +221,29 @@ def mcp_name(server: McpServer, tool: str, tools: tuple[Tool | AgentTool, ...], 
             others.append(TOOLSET_NAMES[type(toolset)])
     plain = TOOL_NAME.fullmatch(tool) and tool not in RESERVED and tool not in others
     return tool if plain else f"{server.name}_{''.join(c if c.isalnum() else '_' for c in tool.lower())}"[:64]
+
+
+class HasTools(Protocol):
+    """An agent, as far as its tools are concerned."""
+
+    @property
+    def tools(self) -> tuple[Tool | AgentTool, ...]:
+        """Functions and agents."""
+
+    @property
+    def toolsets(self) -> tuple[Toolset, ...]:
+        """Servers, and tools of the engine."""
+
+
+def untrusted_tools(agent: HasTools) -> list[str]:
+    """The tools and servers whose results contain texts of others."""
+    names = [tool.name for tool in agent.tools if isinstance(tool, Tool) and tool.reads == "untrusted"]
+    servers = [toolset.name for toolset in agent.toolsets if isinstance(toolset, McpServer)]
+    pages = [TOOLSET_NAMES[HttpGet] for toolset in agent.toolsets if isinstance(toolset, HttpGet)]
+    return [*names, *servers, *pages]
+
+
+def outward_tools(agent: HasTools) -> list[str]:
+    """The tools that change something outside without a person's yes."""
+    tools = [tool for tool in agent.tools if isinstance(tool, Tool)]
+    return [tool.name for tool in tools if tool.effect == "outward" and not tool.ask_before]

@@ -20,6 +20,7 @@ MAX_DEPTH: Final = 3  # An agent may call an agent that calls an agent.
 MAX_PARALLEL: Final = 8  # Tool calls of one turn that run at the same time.
 TOOL_FAILED: Final = "tool_failed"  # The error type of a tool that reports a failure: its message is for the model.
 TOOL_TIMEOUT: Final = "tool_timeout"
+MCP_TOOL_CHANGED: Final = "mcp_tool_changed"  # The error type of a pinned MCP tool that is not what it was.
 DETAIL_FALLBACK: Final = "fallback"  # In the details of an error: the model that is asked next.
 
 _ASK_SECONDS: Final = 7 * 86_400.0
@@ -77,6 +78,14 @@ class ToolRequest(TurnMessage):
         exclude_if=_unset,
         description="JSON Schema of a question's form, or of the arguments that a person may change.",
     )
+
+
+class ChangedTool(TurnMessage):
+    """An allowed tool of an MCP server whose definition changed since the job listed it before."""
+
+    server: str
+    tool: str
+    parts: list[str] = Field(description="What changed: `description`, `schema`.")
 
 
 class AgentTurn(TurnMessage):

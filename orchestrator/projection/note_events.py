@@ -1,4 +1,4 @@
-"""The events of what a plan decided."""
+"""The events of what a workflow decided or noticed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,9 +27,13 @@ def note_content(notes: Sequence[n.Note]) -> Content | None:
             data = {**_place(note), "error": note.error.model_dump(mode="json"), "on_error": note.on_error}
             message = f"{note.step} failed: {note.error.type}; the job goes on."
             return EventType.AGENT_EVENT, EventName.STEP_FAILED, message, data
+        case n.ToolChanged():
+            data = {**_place(note), "agent": note.agent, "server": note.server, "tool": note.tool, "parts": note.parts}
+            message = f"MCP server {note.server} changed its tool {note.tool}: {', '.join(note.parts)}."
+            return EventType.AGENT_EVENT, EventName.TOOL_CHANGED, message, data
         case _:
             return None
 
 
-def _place(note: n.StepSkipped | n.ItemsListed | n.RoundBegun | n.FailedStep) -> dict[str, Any]:
+def _place(note: n.StepSkipped | n.ItemsListed | n.RoundBegun | n.FailedStep | n.ToolChanged) -> dict[str, Any]:
     return {"step": note.step, **({"key": note.key} if note.key else {})}

@@ -1,7 +1,9 @@
 """MCP servers as sources of tools: one connection for each call, which every server and transport allows."""
 
 import asyncio
+import hashlib
 import importlib
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EFFECT_KEY: Final = "orchestrator/effect-id"
+DIGESTS: Final = "digests"  # In a listed tool: digests of the parts of its definition.
 UNREACHABLE: Final = "mcp_unreachable"
 _LIST_SECONDS: Final = 30.0
 _MAX_PAGES: Final = 50
@@ -34,6 +37,7 @@ class McpServers:
 
     def __init__(self, secrets: ToolSecrets) -> None:
         self._secrets = secrets
+        self._ignored: set[tuple[str, str]] = set()  # Tools that the log has.
 
     async def tools(self, server: McpServer) -> list[dict[str, Any]]:
         """The allowed tools of a server. Raises `AgentError`: a missing one is not retryable."""
@@ -47,6 +51,7 @@ class McpServers:
                         "name": tool.name,
                         "description": self._secrets.masked(tool.description or ""),
                         "inputSchema": tool.input_schema,
+                        DIGESTS: {"description": _digest(tool.description or ""), "schema": _digest(tool.input_schema)},
                     }
                 cursor = page.next_cursor
                 if cursor is None:
@@ -58,8 +63,10 @@ class McpServers:
                 kind="unknown_tool",
                 retryable=False,
             )
-        if ignored := sorted(listed.keys() - set(server.allow)):
-            log.info("mcp_tools_ignored", server=server.name, tools=ignored[:50])
+        ignored = {(server.name, name) for name in listed.keys() - set(server.allow)}
+        if new := sorted(name for _, name in ignored - self._ignored):
+            self._ignored |= ignored
+            log.info("mcp_tools_ignored", server=server.name, tools=new[:50])
         return [listed[name] for name in server.allow]
 
     async def call(
@@ -116,6 +123,11 @@ class McpServers:
         return stdio_client(
             StdioServerParameters(command=program, args=arguments, env=environment or None), errlog=log_file
         )
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
 def _text(block: Any) -> str:

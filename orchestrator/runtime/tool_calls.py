@@ -16,7 +16,7 @@ from orchestrator.domain.tool_schemas import ToolCall, ToolSignature
 from orchestrator.domain.tools import READ_RESULT, Files, HttpGet, McpServer, Tool, mcp_name
 from orchestrator.domain.turns import ToolFailed, ToolTask
 from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.runtime.mcp_servers import McpServers
+from orchestrator.runtime.mcp_tools import McpTools
 from orchestrator.runtime.tool_secrets import ToolSecrets
 from orchestrator.runtime.turn_messages import arguments_of, calls_of, messages_of
 from orchestrator.runtime.turn_records import StoredResult, TurnRecords
@@ -36,10 +36,10 @@ class ToolRunner:
     """Makes tool calls. A result is text for the model; every secret in it is masked."""
 
     def __init__(
-        self, records: TurnRecords, servers: McpServers, pages: Pages, secrets: ToolSecrets, bulkhead: Bulkhead
+        self, records: TurnRecords, mcp_tools: McpTools, pages: Pages, secrets: ToolSecrets, bulkhead: Bulkhead
     ) -> None:
         self._records = records
-        self._servers = servers
+        self._mcp_tools = mcp_tools
         self._pages = pages
         self._secrets = secrets
         self._bulkhead = bulkhead
@@ -89,7 +89,7 @@ class ToolRunner:
                 return await self._function(agent, tool, task, arguments, attempt)
             case (McpServer() as server, str() as name):
                 effect = _effect_id(task)
-                return await self._servers.call(server, name, arguments, effect_id=effect, seconds=seconds)
+                return await self._mcp_tools.call(server, name, arguments, task, effect_id=effect, seconds=seconds)
             case Files():
                 return _written(arguments)
             case HttpGet() as pages:

@@ -9,11 +9,12 @@ from pydantic import BaseModel, Field
 
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.ports import ArtifactStore
-from orchestrator.domain.turns import ToolAnswer
+from orchestrator.domain.turns import ChangedTool, ToolAnswer
 
 _TURN: Final = "turn:"
 _RESULT: Final = "result:"
 _TOOLS: Final = "tools:"
+_DEFINITIONS: Final = "definitions:"
 
 
 class TurnRecord(BaseModel):
@@ -36,6 +37,13 @@ class StoredResult(BaseModel):
 
     run_id: str
     text: str
+
+
+class ListedTools(BaseModel):
+    """The tools of an agent's MCP servers, as one agent call listed them, and what had changed by then."""
+
+    servers: dict[str, list[dict[str, Any]]] = Field(default_factory=dict)
+    changed: list[ChangedTool] = Field(default_factory=list)
 
 
 class TurnRecords:
@@ -76,14 +84,24 @@ class TurnRecords:
         """Store the result of a tool call. Raises `Unavailable`."""
         await self._store.put(job_id, _RESULT + id, result.model_dump())
 
-    async def tools(self, job_id: str, agent: str) -> dict[str, list[dict[str, Any]]] | None:
-        """The tools of an agent's MCP servers as this job listed them, or None. Raises `Unavailable`."""
-        body = (await self._store.named(job_id, [_TOOLS + agent])).get(_TOOLS + agent)
-        return None if body is None else body["servers"]
+    async def tools(self, job_id: str, call: str, agent: str) -> ListedTools | None:
+        """The tools that a call listed, or None; earlier releases stored one list per agent. Raises `Unavailable`."""
+        bodies = await self._store.named(job_id, [_TOOLS + call, _TOOLS + agent])
+        body = bodies.get(_TOOLS + call) or bodies.get(_TOOLS + agent)
+        return None if body is None else ListedTools.model_validate(body)
 
-    async def keep_tools(self, job_id: str, agent: str, servers: dict[str, list[dict[str, Any]]]) -> None:
-        """Store the tools of an agent's MCP servers for the rest of the job. Raises `Unavailable`."""
-        await self._store.put(job_id, _TOOLS + agent, {"servers": servers})
+    async def keep_tools(self, job_id: str, call: str, tools: ListedTools) -> None:
+        """Store the tools of an agent's MCP servers for the rest of a call. Raises `Unavailable`."""
+        await self._store.put(job_id, _TOOLS + call, tools.model_dump(mode="json"))
+
+    async def definitions(self, job_id: str, places: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The digests of the tools of servers by tool, as the job listed them last. Raises `Unavailable`."""
+        bodies = await self._store.named(job_id, [_DEFINITIONS + place for place in places])
+        return {name.removeprefix(_DEFINITIONS): body["tools"] for name, body in bodies.items()}
+
+    async def keep_definitions(self, job_id: str, place: str, tools: dict[str, Any]) -> None:
+        """Store the digests of a server's tools. Raises `Unavailable`."""
+        await self._store.put(job_id, _DEFINITIONS + place, {"tools": tools})
 
 
 def turn_id(task: AgentTask, number: int) -> str:

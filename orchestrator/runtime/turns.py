@@ -29,14 +29,14 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.steps import TIME_SHARE
-from orchestrator.domain.tools import AgentTool, Files, McpServer
+from orchestrator.domain.tools import AgentTool, Files
 from orchestrator.domain.turns import ARGUMENT_BYTES, AgentTurn, ToolRequest, TurnTask
 from orchestrator.domain.usage import Usage
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
 from orchestrator.runtime.lengths import Length
-from orchestrator.runtime.mcp_servers import McpServers
+from orchestrator.runtime.mcp_tools import McpTools
 from orchestrator.runtime.models import ModelSource
 from orchestrator.runtime.output_models import InvalidAnswer, RawAnswer, read, read_text
 from orchestrator.runtime.prompts import user_prompt
@@ -54,7 +54,7 @@ from orchestrator.runtime.turn_messages import (
     plain,
     text_of,
 )
-from orchestrator.runtime.turn_records import TurnRecord, TurnRecords, digest_of, turn_id
+from orchestrator.runtime.turn_records import ListedTools, TurnRecord, TurnRecords, digest_of, turn_id
 from orchestrator.runtime.usage import provider_cost_of, usage_of
 
 # So many turns in a row may have nothing but faults. The next one fails the call.
@@ -88,7 +88,7 @@ class TurnRunner:
         self,
         models: ModelSource,
         records: TurnRecords,
-        servers: McpServers,
+        mcp_tools: McpTools,
         catalogue: Catalogue,
         *,
         clock: Callable[[], datetime],
@@ -96,7 +96,7 @@ class TurnRunner:
     ) -> None:
         self._models = models
         self._records = records
-        self._servers = servers
+        self._mcp_tools = mcp_tools
         self._catalogue = catalogue
         self._clock = clock
         self._bulkhead = bulkhead
@@ -121,9 +121,12 @@ class TurnRunner:
             request, cut = next_request(records[-1], turn.answers, results, turn.last)
         cut = cut or any(record.cut for record in records)
         history = [message for record in records for message in messages_of(record)]
-        box = await self._box(agent, task, cut=cut)
+        listed = await self._mcp_tools.listed(agent, task)
+        box = self._box(agent, listed, cut=cut)
         current_turn = _Turn(agent, task, turn, digest, history, request, box, cut, records)
         record = await self._ask(current_turn, answer_text, prompt)
+        if listed.changed and turn.number == 1:
+            record.result = record.result.model_copy(update={"changed_tools": listed.changed})
         await self._records.keep_turn(task, turn.number, record)
         return record.result
 
@@ -134,19 +137,11 @@ class TurnRunner:
             message = f"A turn of this conversation is missing in the store: {error}. Was it deleted?"
             raise AgentError(message, kind="conversation_lost", retryable=False) from None
 
-    async def _box(self, agent: Agent, task: AgentTask, *, cut: bool) -> list[Offer]:
-        """The agent's tools. MCP servers are asked once for each job and agent."""
-        servers = [toolset for toolset in agent.toolsets if isinstance(toolset, McpServer)]
-        listed: dict[str, list[dict[str, Any]]] = {}
-        if servers:
-            stored = await self._records.tools(task.job_id, agent.id)
-            if stored is None:
-                stored = {server.name: await self._servers.tools(server) for server in servers}
-                await self._records.keep_tools(task.job_id, agent.id, stored)
-            listed = stored
+    def _box(self, agent: Agent, listed: ListedTools, *, cut: bool) -> list[Offer]:
+        """The agent's tools."""
         targets = [tool.agent for tool in agent.tools if isinstance(tool, AgentTool)]
         agents = {target: self._catalogue.agent(target) for target in targets}
-        return offers(agent, listed, agents=agents, cut=cut)
+        return offers(agent, listed.servers, agents=agents, cut=cut)
 
     async def _ask(self, turn: _Turn, answer_text: AnswerText, prompt: str) -> TurnRecord:
         """Make the one request of a turn."""

@@ -58,10 +58,3 @@ def test_a_tool_call_gives_a_key_to_the_call_of_another_agent() -> None:
     assert CallId("desk", "support", 2, "alpha", "t3m2.1").inner_key == "alpha/support.2.t3m2.1"
     long = CallId("desk", "s" * 63, key="k" * 70, path="t3.1").inner_key
     assert "/".join(map(call_key, long.split("/"))) == "/".join([call_key("k" * 70), call_key(long.split("/")[1])])
-
-
-def test_the_depth_counts_agents_that_call_agents_and_not_items() -> None:
-    assert CallId("desk", "support").depth == 0
-    assert CallId("desk", "lawyer", key="support.t3.1").depth == 1
-    assert CallId("desk", "clerk", key="2/report.txt/support.t3.1/lawyer.2.t1m2.4").depth == 2
-    assert CallId("desk", "support", key="a.txt.tar/b.t").depth == 0

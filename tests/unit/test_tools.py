@@ -1,16 +1,38 @@
 """What a tool is: its schema comes from the function, and mistakes are refused when the plugin is loaded."""
 
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import structlog
 from pydantic import BaseModel
 
-from orchestrator.authoring import Agent, AgentTool, AskPerson, Files, HttpGet, McpServer, Secret, Tool, ToolCall
+from orchestrator.authoring import Agent, AgentTool, AskPerson, Files, HttpGet, McpServer, Secret, Tool, ToolCall, cel
+from orchestrator.catalogue_warnings import catalogue_warnings
+from orchestrator.commandline.doctor.checks import check_catalogue
+from orchestrator.composition.process import checked_catalogue
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.findings import Verdict
 from orchestrator.domain.tool_schemas import faults_in
 from orchestrator.plugins import build_catalogue
 from orchestrator.runtime.turn_messages import fitting, framed
+from orchestrator.settings import Settings
+
+WARNED = """from orchestrator.authoring import Agent, HttpGet, JobInput, Plugin, Tool
+
+
+async def pay(amount: float) -> str:
+    'Pay.'
+    return ''
+
+
+PAYER = Agent(id="u_payer", name="Payer", squad="business", description="Pays", capabilities=("pay",),
+              instructions="Pay.",
+              input_model=JobInput, tools=(Tool(pay, effect="outward"),), toolsets=(HttpGet(),))
+plugin = Plugin("warned", agents=(PAYER,))
+"""
 
 
 class Anything(BaseModel):
@@ -121,6 +143,9 @@ def test_a_function_that_no_model_could_call_is_refused(function: Any, message: 
         (lambda: Secret("sk-very-secret"), "never the secret itself"),
         (lambda: Tool(look, name="answer"), "the engine has a tool of that name"),
         (lambda: Tool(look, timeout=0), "expected seconds, more than 0"),
+        (lambda: Tool(look, on_error="fial"), "on_error is 'fial': expected 'report' or 'fail'. Did you mean 'fail'"),
+        (lambda: Tool(look, effect="outwards"), "effect is 'outwards': expected '' or 'outward'. Did you mean"),
+        (lambda: Tool(look, reads=True), "reads is True: expected '' or 'untrusted'"),
         (lambda: McpServer("wiki", url="https://wiki.test/mcp"), "allows no tool"),
         (lambda: McpServer("wiki", allow=("search",)), "either a url or a command"),
         (lambda: McpServer("wiki", url="https://w.test", allow="search"), "allow must be a tuple"),
@@ -146,6 +171,47 @@ def test_tools_of_a_server_get_its_name_only_on_conflict():
 def test_an_agent_as_a_tool_must_exist():
     with pytest.raises(CatalogueError, match=r"u_desk.*tool.*u_lawyers"):
         build_catalogue([Plugin("tools", agents=(agent(tools=(AgentTool("u_lawyers"),)),))])
+
+
+PAY = Tool(look, name="pay", effect="outward")
+ASKED = Tool(look, name="pay", effect="outward", ask_before=cel("args.limit > 5"))
+PAGE = Tool(look, name="page", reads="untrusted")
+WIKI = McpServer("wiki", url="https://w.test", allow=("search",))
+
+
+@pytest.mark.parametrize(
+    ("agents", "warned"),
+    [
+        ((agent(tools=(PAY, PAGE)),), "(page) and acts on the outside without a person's yes (pay)"),
+        ((agent(tools=(PAY,), toolsets=(WIKI, HttpGet())),), "(wiki, http_get) and acts"),
+        ((agent(tools=(ASKED, PAGE), toolsets=(WIKI, HttpGet())),), None),
+        ((agent(tools=(PAY,)),), None),
+        ((agent(tools=(Tool(look), PAGE), toolsets=(WIKI,)),), None),
+        ((agent(tools=(PAY, AgentTool("u_reader"))), agent(id="u_reader", toolsets=(WIKI,))), "(u_reader.wiki) and"),
+        (
+            (agent(tools=(PAGE, AgentTool("u_payer"))), agent(id="u_payer", tools=(PAY, AgentTool("u_desk")))),
+            "(page) and acts on the outside without a person's yes (u_payer.pay)",
+        ),
+    ],
+)
+def test_an_agent_that_texts_of_others_could_make_act_is_a_warning(agents: tuple[Agent, ...], warned: str | None):
+    warnings = catalogue_warnings(build_catalogue([Plugin("tools", agents=agents)]))
+    assert bool(warnings) is (warned is not None)
+    assert warned is None or any("agent 'u_desk' reads texts of others " in each for each in warnings)
+    assert warned is None or any(warned in each for each in warnings)
+
+
+def test_a_warning_is_found_by_doctor_and_logged_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "u_warned.py").write_text(WARNED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = Settings(plugins="u_warned", log_format="json")
+    with structlog.testing.capture_logs() as logs:
+        catalogue = checked_catalogue(settings)
+    sys.modules.pop("u_warned", None)
+    [warning] = [entry["warning"] for entry in logs if entry["event"] == "catalogue_warning"]
+    assert f"{tmp_path}/u_warned.py: line 9: agent 'u_payer'" in warning
+    finding = check_catalogue(1, 0, None, catalogue_warnings(catalogue))
+    assert (finding.verdict, finding.message) == (Verdict.WARNING, warning)
 
 
 def test_a_result_cannot_close_its_frame_and_a_long_one_says_how_to_read_on():

@@ -61,7 +61,12 @@ DESK = Agent(
     instructions="Help the customer. Read the rules in the wiki before you pay anything back.",
     input_model=Ticket,
     output_model=Reply,
-    tools=(find_order, find_customer, add_note, Tool(refund, ask_before=cel("args.amount > 50.0"), by=("owner",))),
+    tools=(
+        find_order,
+        find_customer,
+        add_note,
+        Tool(refund, ask_before=cel("args.amount > 50.0"), by=("owner",), effect="outward"),
+    ),
     toolsets=(McpServer("wiki", command=(sys.executable, str(WIKI)), allow=("search", "read_page")),),
     max_turns=10,
 )

@@ -289,10 +289,13 @@ def check_clock(ahead: float, whose: str) -> Finding:
     return Finding("clock", Verdict.OK, message)
 
 
-def check_catalogue(agents: int, workflows: int, fault: str | None) -> Finding:
-    """Checks that plugins import and that their catalogue is valid."""
+def check_catalogue(agents: int, workflows: int, fault: str | None, warnings: Sequence[str] = ()) -> Finding:
+    """Checks that plugins import, that their catalogue is valid, and that texts of others cannot make an agent act."""
     if fault is not None:
         return Finding("catalogue", Verdict.FAILED, fault, "Fix the plugin, or remove it from ORCHESTRATOR_PLUGINS.")
+    if warnings:
+        remedy = "Let a person say yes before the outward tool: Tool(…, ask_before=True)."
+        return Finding("catalogue", Verdict.WARNING, "; ".join(warnings), remedy)
     return Finding("catalogue", Verdict.OK, f"{agents} agents, {workflows} workflows")
 
 

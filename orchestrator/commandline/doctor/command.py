@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from orchestrator import logs
+from orchestrator.catalogue_warnings import catalogue_warnings
 from orchestrator.commandline.admin_key import key_file
 from orchestrator.commandline.doctor import checks, probes
 from orchestrator.commandline.doctor.checks import Index, Models, Port
@@ -188,7 +189,8 @@ class _Doctor:
             return [checks.check_catalogue(0, 0, fault.message)]
         except (Exception, SystemExit) as fault:  # noqa: BLE001 - the edge to author code, which can raise anything
             return [checks.check_catalogue(0, 0, f"{type(fault).__name__}: {fault}")]
-        return [checks.check_catalogue(len(self._catalogue.agents), len(self._catalogue.workflows), None)]
+        warnings = catalogue_warnings(self._catalogue)
+        return [checks.check_catalogue(len(self._catalogue.agents), len(self._catalogue.workflows), None, warnings)]
 
     async def _models(self) -> list[Finding]:
         settings = self._settings
