@@ -68,9 +68,9 @@ def value_of(
     try:
         return evaluate(text, values)
     except CelFault as fault:
-        text_of_values = json.dumps(
-            {name: values[name] for name in values if name != "input"}, ensure_ascii=False, default=str
-        )
+        if "input" in values:
+            values["input"] = {name: input[name] for name in sorted(references(text, "input")) if name in input}
+        text_of_values = json.dumps(values, ensure_ascii=False, default=str)
         message = f"{what} of step {step.id!r} has no value: {text}: {fault}; with {text_of_values[:_SHOWN]}"
         raise ApplicationError(message, type="condition_failed", non_retryable=True) from None
 
