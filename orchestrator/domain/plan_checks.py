@@ -193,8 +193,6 @@ def _output_types(agent: Agent) -> dict[str, CelType]:
     return {**fields, "summary": CelType.STRING, "output": CelType.STRING, "deliverables": CelType.LIST}
 
 
-
-
 def _input_faults(agent: Agent, template: Mapping[str, Any], kinds: Types) -> Iterator[str]:
     """Faults of a mapping for one agent: unknown and missing fields, and types that can never fit."""
     schema = agent.input_schema()
