@@ -86,9 +86,12 @@ def condition(expression: Cel, what: str, scope: StepScope, step: Step, input: M
 
 def own_input(step: Step, scope: StepScope, input: Mapping[str, Any], **names: Any) -> dict[str, Any] | None:
     """The input that a step maps, or None if it has the job's. Raises `condition_failed`."""
-    if step.input is None:
-        return None
-    value = filled(step.input, lambda text: value_of(text, "an input", scope, step, input, **names))
+    return None if step.input is None else mapped(step.input, step, scope, input, **names)
+
+
+def mapped(template: Any, step: Step, scope: StepScope, input: Mapping[str, Any], **names: Any) -> dict[str, Any]:
+    """The values of a mapping. Raises `condition_failed`."""
+    value = filled(template, lambda text: value_of(text, "an input", scope, step, input, **names))
     if not isinstance(value, dict):
         message = f"the input of step {step.id!r} is no object: {str(value)[:_SHOWN]!r}"
         raise ApplicationError(message, type="condition_failed", non_retryable=True)

@@ -90,6 +90,9 @@ class _Checker:
             yield from self._expression("repeat.until", step.repeat.until, round, _CONDITION)
         if step.input is not None:
             yield from self._input(step, inside)
+        if step.ask is not None and step.ask.show is not None:
+            for expression in expressions_in(step.ask.show):
+                yield from self._expression("ask.show", Cel(cel=expression), inside, tuple(CelType))
         for other in step.fallback:
             if not isinstance(other, FallbackModel) and other not in self._agents:
                 yield f"unknown fallback agent {other}.{near_match(other, self._agents)}"
