@@ -193,7 +193,8 @@ class AgentActivities:
             pass
         structlog.get_logger().warning("agent_unknown", worker=self._worker)
         call.beat(call.tally.after("waited"))
-        raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local)
+        hint = self._catalogue.agent_hint(call.agent)
+        raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local, hint=hint)
 
     @staticmethod
     def _bounded_error(agent: Agent, call: _Call, error: ApplicationError) -> ApplicationError:

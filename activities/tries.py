@@ -69,13 +69,13 @@ def tally_in(error: ApplicationError) -> Tally | None:
     return next((tally for details in reversed(error.details) if (tally := Tally.of(details))), None)
 
 
-def unknown_agent(agent: str, worker: str, tally: Tally, *, local: bool) -> ApplicationError:
+def unknown_agent(agent: str, worker: str, tally: Tally, *, local: bool, hint: str = "") -> ApplicationError:
     """The call waits for a worker that knows the agent: another one, or this one after an upgrade.
 
     A local call runs only on its workflow's worker, so the workflow makes it again as a call for any worker.
     """
     return ApplicationError(
-        f"Worker {worker} does not know agent {agent}; the call waits for a worker whose plugins have it.",
+        f"Worker {worker} does not know agent {agent}; the call waits for a worker whose plugins have it{hint or '.'}",
         {"tally": tally.after("waited").model_dump()},
         type=UNKNOWN_AGENT,
         non_retryable=local,

@@ -19,6 +19,9 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
 }
 
 
+_EXPRESSIONS: Final = ("when", "for_each", "key", "until", "Cel")
+
+
 def invalid_definition(error: ValidationError, module: str) -> CatalogueError:
     """The error of a model that an author's module could not create, at the line that creates it."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -39,6 +42,10 @@ def _remedy(model: str, fault: dict[str, Any]) -> str:
     match fault["type"]:
         case "tuple_type" if isinstance(value, str):
             return f". Write ({value!r},) with a comma"
+        case "tuple_type" if (name := getattr(value, "__name__", None)) is not None:
+            return f". Write ({name},) with a comma"
+        case "string_type" if isinstance(value, Agent | WorkflowDefinition):
+            return f". Write its id: {value.id!r}"
         case "dict_type" if isinstance(value, type) and issubclass(value, BaseModel):
             if place == ("input_schema",):
                 return f". Give the model as input_model={value.__name__}"
@@ -46,6 +53,8 @@ def _remedy(model: str, fault: dict[str, Any]) -> str:
         case "model_type" | "model_attributes_type" if place and place[-1] in ("retry", "approval", "timeouts"):
             kind = {"retry": "RetryPolicy(maximum_attempts=3)", "approval": "Approval()", "timeouts": "Timeouts()"}
             return f". Write {place[-1]}={kind[str(place[-1])]}"
+        case "model_type" | "model_attributes_type" if place and place[-1] in _EXPRESSIONS and isinstance(value, str):
+            return f". Write {place[-1]}=cel({value!r})"
         case "extra_forbidden" if model in _MODELS and len(place) == 1:
             return "." + (near_match(str(place[0]), _MODELS[model].model_fields) or f" {model} has no such field")
         case _:

@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from workflows.children import run_child
 from workflows.run_state import said
-from workflows.scopes import StepScope, condition, own_input, value_of
+from workflows.scopes import StepScope, condition, mapped, own_input, value_of
 from workflows.steps import call_as, job_error
 from workflows.tasks import stop
 from workflows.walk import StepPassed, Walk, error_of, failure, is_over
@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import AgentResult, JobConfig
     from orchestrator.domain.notes import ItemsEnded, ItemsListed, RoundBegun, RoundsEnded
     from orchestrator.domain.plans import FallbackModel, Repeat, Step
-    from orchestrator.domain.questions import Ask
+    from orchestrator.domain.questions import Ask, shortened
     from orchestrator.domain.step_ends import EndStatus, StepEnd, step_fields
 
 MAX_ITEMS: Final = 1000
@@ -81,7 +81,9 @@ class Bodies:
 
     async def _ask(self, step: Step, ask: Ask, scope: StepScope) -> dict[str, Any]:
         """Ask a person. An open question does not keep the job from continuing as a new run: its state is carried."""
-        answer = await self._walk.questions.ask(ask.question(place_of(step.id, scope.key), step.id))
+        details = mapped(ask.show, step, scope, self._job.input) if ask.show is not None else None
+        question = ask.question(place_of(step.id, scope.key), step.id, details and shortened(details))
+        answer = await self._walk.questions.ask(question)
         if answer.how == "skipped":
             raise StepPassed("nobody answered in time")
         self._state.said[place_of(step.id, scope.key)] = said(step.id, scope.key, answer)

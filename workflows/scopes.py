@@ -68,9 +68,9 @@ def value_of(
     try:
         return evaluate(text, values)
     except CelFault as fault:
-        text_of_values = json.dumps(
-            {name: values[name] for name in values if name != "input"}, ensure_ascii=False, default=str
-        )
+        if "input" in values:
+            values["input"] = {name: input[name] for name in sorted(references(text, "input")) if name in input}
+        text_of_values = json.dumps(values, ensure_ascii=False, default=str)
         message = f"{what} of step {step.id!r} has no value: {text}: {fault}; with {text_of_values[:_SHOWN]}"
         raise ApplicationError(message, type="condition_failed", non_retryable=True) from None
 
@@ -86,9 +86,12 @@ def condition(expression: Cel, what: str, scope: StepScope, step: Step, input: M
 
 def own_input(step: Step, scope: StepScope, input: Mapping[str, Any], **names: Any) -> dict[str, Any] | None:
     """The input that a step maps, or None if it has the job's. Raises `condition_failed`."""
-    if step.input is None:
-        return None
-    value = filled(step.input, lambda text: value_of(text, "an input", scope, step, input, **names))
+    return None if step.input is None else mapped(step.input, step, scope, input, **names)
+
+
+def mapped(template: Any, step: Step, scope: StepScope, input: Mapping[str, Any], **names: Any) -> dict[str, Any]:
+    """The values of a mapping. Raises `condition_failed`."""
+    value = filled(template, lambda text: value_of(text, "an input", scope, step, input, **names))
     if not isinstance(value, dict):
         message = f"the input of step {step.id!r} is no object: {str(value)[:_SHOWN]!r}"
         raise ApplicationError(message, type="condition_failed", non_retryable=True)

@@ -1,5 +1,6 @@
 """Agents and workflows as the native API shows them (D-016 to D-022, D-031 to D-036)."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -7,7 +8,7 @@ from pydantic import Field
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.agents import Agent, ModelSettings, Pricing
 from orchestrator.domain.metrics import AgentHealth
-from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.domain.plans import Step, WorkflowDefinition
 from orchestrator.services.catalogue import Availability
 
 _UNHEALTHY_RATE: Final = 50.0
@@ -99,6 +100,12 @@ class StepBody(Wire):
     needs: list[str]
     estimated_time: str
     approval: bool = Field(description="Whether the step waits for a person.")
+    decides: dict[str, Any] = Field(
+        description="What else the plan says of the step, under the names of the authoring guide: `input`, `when`, "
+        "`for_each`, `repeat`, `workflow`, `ask`, `join`, `fallback`, `on_error` and others. An expression is "
+        '`{"cel": "…"}`. Empty for a step that only runs its agents.'
+    )
+    steps: list["StepBody"] = Field(description="The steps of a group; empty for any other step.")
 
 
 class WorkflowDetail(Wire):
@@ -186,7 +193,22 @@ def workflow_list(workflows: list[WorkflowDefinition]) -> WorkflowList:
 
 def workflow_detail(workflow: WorkflowDefinition) -> WorkflowDetail:
     """One workflow in full."""
-    steps = [
+    return WorkflowDetail(
+        id=workflow.id,
+        name=workflow.name,
+        description=workflow.description,
+        version=workflow.version,
+        complexity=workflow.complexity,
+        estimated_time=workflow.estimated_time,
+        estimated_cost=workflow.estimated_cost,
+        steps=_steps(workflow.plan.steps),
+        input_schema=workflow.input_schema,
+        output_schema=workflow.output_schema,
+    )
+
+
+def _steps(steps: Sequence[Step]) -> list[StepBody]:
+    return [
         StepBody(
             order=order,
             id=step.id,
@@ -196,18 +218,8 @@ def workflow_detail(workflow: WorkflowDefinition) -> WorkflowDetail:
             needs=list(step.needs),
             estimated_time=step.estimated_time,
             approval=step.approval is not None,
+            decides=step.decisions(),
+            steps=_steps(step.steps),
         )
-        for order, step in enumerate(workflow.plan.steps, start=1)
+        for order, step in enumerate(steps, start=1)
     ]
-    return WorkflowDetail(
-        id=workflow.id,
-        name=workflow.name,
-        description=workflow.description,
-        version=workflow.version,
-        complexity=workflow.complexity,
-        estimated_time=workflow.estimated_time,
-        estimated_cost=workflow.estimated_cost,
-        steps=steps,
-        input_schema=workflow.input_schema,
-        output_schema=workflow.output_schema,
-    )

@@ -56,8 +56,11 @@ class Catalogue:
         try:
             return self.unlisted[agent_id] if agent_id in self.unlisted else self.agents[agent_id]
         except KeyError:
-            hint = _hint(agent_id, self.agents, "a workflow", self.workflows)
-            raise NotFound(f"Unknown agent: {agent_id}{hint}", agent_id=agent_id) from None
+            raise NotFound(f"Unknown agent: {agent_id}{self.agent_hint(agent_id)}", agent_id=agent_id) from None
+
+    def agent_hint(self, agent_id: str) -> str:
+        """What to do about an unknown agent, as the end of a sentence; empty if nothing is similar."""
+        return _hint(agent_id, self.agents, "a workflow", self.workflows)
 
     def workflow(self, workflow_id: str) -> WorkflowDefinition:
         """The workflow definition of that id. Raises `NotFound`."""

@@ -22,12 +22,16 @@ _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']+)'")
 
 
 class CelType(Enum):
-    """The type of a name, or of the value of an expression. Numbers are `DYN`, so that 3 and 3.0 compare."""
+    """The type of a name, or of the value of an expression.
+
+    The library sees a name that is a `NUMBER` as `DYN`, so that 3 and 3.0 compare.
+    """
 
     BOOL = "bool"
     STRING = "string"
     LIST = "list"
     MAP = "map"
+    NUMBER = "number"
     DYN = "any"
 
 
@@ -36,6 +40,7 @@ _TYPES: Final = {
     CelType.STRING: library.Type.STRING,
     CelType.LIST: library.Type.List(library.Type.DYN),
     CelType.MAP: library.Type.DYN,
+    CelType.NUMBER: library.Type.DYN,
     CelType.DYN: library.Type.DYN,
 }
 _JSON_TYPES: Final = {
@@ -43,8 +48,16 @@ _JSON_TYPES: Final = {
     "string": CelType.STRING,
     "array": CelType.LIST,
     "object": CelType.MAP,
+    "integer": CelType.NUMBER,
+    "number": CelType.NUMBER,
 }
-_NAMES: Final = {"BOOL": CelType.BOOL, "STRING": CelType.STRING, "LIST": CelType.LIST, "MAP": CelType.MAP}
+_NAMES: Final = {
+    "BOOL": CelType.BOOL,
+    "STRING": CelType.STRING,
+    "LIST": CelType.LIST,
+    "MAP": CelType.MAP,
+    **dict.fromkeys(("INT", "UINT", "DOUBLE"), CelType.NUMBER),
+}
 
 
 class CelFault(ValueError):
@@ -61,6 +74,8 @@ def result_type(expression: str, names: Mapping[str, CelType]) -> CelType:
 
     Raises `CelFault` with line, column and the near match of an unknown name.
     """
+    if (kind := names.get(expression.strip())) is not None:
+        return kind
     if len(expression) > MAX_LENGTH:
         raise CelFault(f"the expression has {len(expression)} characters: at most {MAX_LENGTH} are allowed")
     env = library.NewEnv(variables={name: _TYPES[kind] for name, kind in names.items()})
@@ -114,7 +129,7 @@ def _explained(fault: str, names: Mapping[str, CelType]) -> str:
 def _reason(fault: str) -> str:
     """The library's message without its status words."""
     first = fault.splitlines()[0] if fault else "no reason"
-    return re.sub(r"^[A-Z_]+: ", "", re.sub(r" \[[A-Z_]+\]$", "", first))
+    return re.sub(r"^[A-Z_]+: ", "", re.sub(r" \[[A-Z_]+\]$", "", first)).replace("\\u003F", "?")
 
 
 def _json(value: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.cel import CelFault, CelType, json_type, references, result_type
@@ -56,7 +58,7 @@ class _Checker:
         self._agents = agents
         schema = definition.input_schema
         properties = schema.get("properties")
-        self._inputs = set(properties) if isinstance(properties, dict) and properties else None
+        self._inputs = properties if isinstance(properties, dict) and properties else None
 
     def scope(self, steps: Sequence[Step], around: _Names) -> Iterator[tuple[Step, str]]:
         """The faults of steps that run together."""
@@ -77,9 +79,9 @@ class _Checker:
         item = names.having(item=CelType.DYN)
         yield from self._expression("when", step.when, names, _CONDITION)
         yield from self._expression("for_each", step.for_each, names, _LIST)
-        yield from self._expression("key", step.key, item, (CelType.STRING, CelType.DYN))
+        yield from self._expression("key", step.key, item, (CelType.STRING, CelType.NUMBER, CelType.DYN))
         if isinstance(step.delay, Cel):
-            yield from self._expression("delay", step.delay, names, (CelType.DYN,))
+            yield from self._expression("delay", step.delay, names, (CelType.NUMBER, CelType.DYN))
         if isinstance(step.until_time, Cel):
             yield from self._expression("until_time", step.until_time, names, (CelType.STRING, CelType.DYN))
         if step.repeat is not None:
@@ -88,6 +90,9 @@ class _Checker:
             yield from self._expression("repeat.until", step.repeat.until, round, _CONDITION)
         if step.input is not None:
             yield from self._input(step, inside)
+        if step.ask is not None and step.ask.show is not None:
+            for expression in expressions_in(step.ask.show):
+                yield from self._expression("ask.show", Cel(cel=expression), inside, tuple(CelType))
         for other in step.fallback:
             if not isinstance(other, FallbackModel) and other not in self._agents:
                 yield f"unknown fallback agent {other}.{near_match(other, self._agents)}"
@@ -103,7 +108,7 @@ class _Checker:
         for name, value in template.items():
             text = expression_of(value)
             if text is not None:
-                kinds[name] = _kind(text, names)
+                kinds[name] = self._kind(text, names)
         candidates = [*step.agents, *(other for other in step.fallback if isinstance(other, str))]
         for agent in (self._agents[id] for id in candidates if id in self._agents):
             yield from _input_faults(agent, template, kinds)
@@ -116,17 +121,30 @@ class _Checker:
             hint = near_match(unknown[0], names.steps) or " Add it to needs, or name a step that this one needs."
             yield f"{what} {text!r}: step {unknown[0]!r} is not a step that runs before this one.{hint}"
             return
-        if self._inputs is not None and (unknown := sorted(references(text, "input") - self._inputs)):
+        if self._inputs is not None and (unknown := sorted(references(text, "input") - self._inputs.keys())):
             hint = near_match(unknown[0], self._inputs)
             yield f"{what} {text!r}: the workflow's input has no field {unknown[0]!r}.{hint}"
             return
         try:
-            kind = result_type(text, names.typed())
+            kind = self._type(text, names)
         except CelFault as fault:
             yield f"{what} {text!r}: {fault}"
             return
         if kind not in kinds:
             yield f"{what} {text!r} gives a {kind.value}: expected {kinds[0].value}"
+
+    def _type(self, expression: str, names: _Names) -> CelType:
+        """The type of the value. That of `input.x` alone is in the schema. Raises `CelFault`."""
+        root, _, name = expression.strip().partition(".")
+        if root == "input" and self._inputs is not None and name in self._inputs:
+            return json_type(self._inputs[name])
+        return result_type(expression, names.typed())
+
+    def _kind(self, expression: str, names: _Names) -> CelType:
+        try:
+            return self._type(expression, names)
+        except CelFault:  # reported where the expression is checked
+            return CelType.DYN
 
     def _fields(self, step: Step) -> Types:
         """The values of a step that has ended."""
@@ -178,13 +196,6 @@ def _output_types(agent: Agent) -> dict[str, CelType]:
     return {**fields, "summary": CelType.STRING, "output": CelType.STRING, "deliverables": CelType.LIST}
 
 
-def _kind(expression: str, names: _Names) -> CelType:
-    try:
-        return result_type(expression, names.typed())
-    except CelFault:  # reported where the expression is checked
-        return CelType.DYN
-
-
 def _input_faults(agent: Agent, template: Mapping[str, Any], kinds: Types) -> Iterator[str]:
     """Faults of a mapping for one agent: unknown and missing fields, and types that can never fit."""
     schema = agent.input_schema()
@@ -200,3 +211,19 @@ def _input_faults(agent: Agent, template: Mapping[str, Any], kinds: Types) -> It
         expected = json_type(properties.get(name, {}))
         if CelType.DYN not in (kind, expected) and kind is not expected:
             yield f"input: {name} is a {kind.value}, but agent {agent.id!r} expects a {expected.value}"
+    for name, value in template.items():
+        if name not in kinds and not any(expressions_in(value)):
+            yield from _literal_faults(agent, name, value)
+
+
+def _literal_faults(agent: Agent, name: str, value: Any) -> Iterator[str]:
+    """The fault of a literal that the field of the agent's input model can never take."""
+    fields = agent.input_model.model_fields.items()
+    field = next((each for key, each in fields if name in (key, each.alias, each.validation_alias)), None)
+    if field is None:
+        return
+    kind: Any = Annotated[field.annotation, field]
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as fault:
+        yield f"input: {name} cannot be {value!r} for agent {agent.id!r}: {fault.errors()[0]['msg']}"

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.steps import Approval, FallbackModel, Part, Repeat, RetryPolicy, Step, StepId, Timeouts, unset
 
 __all__ = [
@@ -37,7 +38,11 @@ class Plan(Part):
         if doubles:
             raise ValueError(f"step ids are not unique: {', '.join(doubles)}")
         if self.answer is not None and self.answer not in ids:
-            raise ValueError(f"the plan's answer names an unknown step: {self.answer}")
+            raise ValueError(f"the plan's answer names an unknown step: {self.answer}.{near_match(self.answer, ids)}")
+        named = next((step for step in self.all_steps() if step.id == self.answer), None)
+        if named is not None and not (named.agents or named.workflow):
+            kind = "a group: name one of its steps" if named.steps else "no step with agents or a workflow"
+            raise ValueError(f"the plan's answer names {named.id!r}, which is {kind}")
         _check_graph(self.steps)
         return self
 
@@ -87,7 +92,8 @@ def _check_graph(steps: Sequence[Step]) -> None:
     for step in steps:
         unknown = sorted(set(step.needs) - ids)
         if unknown:
-            raise ValueError(f"step {step.id!r} needs unknown steps: {', '.join(unknown)}")
+            hint = near_match(unknown[0], ids - {step.id})
+            raise ValueError(f"step {step.id!r} needs unknown steps: {', '.join(unknown)}.{hint}")
         _check_handler(step, steps)
         _check_graph(step.steps)
     try:
@@ -150,9 +156,10 @@ class WorkflowDefinition(BaseModel):
         for step in steps:
             parts += [step.retry, step.timeouts, *(part for part in (step.approval, step.repeat, step.ask) if part)]
             parts += [part for part in step.fallback if isinstance(part, FallbackModel)]
-        unknown = sorted({f"{type(part).__name__}.{key}" for part in parts for key in part.model_extra or ()})
+        unknown = {(type(part), key) for part in parts for key in part.model_extra or ()}
         if unknown:
-            raise ValueError(f"the plan has unknown keys: {', '.join(unknown)}")
+            keys = sorted(f"{part.__name__}.{key}.{near_match(key, part.model_fields)}" for part, key in unknown)
+            raise ValueError(f"the plan has unknown keys: {' '.join(keys)}")
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.json_schema import SkipJsonSchema
 
 from orchestrator.domain.access import Principal, Role
+from orchestrator.domain.expressions import Template
 
 Form = TypeVar("Form", bound=BaseModel)
 OnTimeout = Literal["fail", "default", "skip"]
@@ -42,7 +43,8 @@ class Ask(BaseModel):
 
     `form` is a pydantic model or a JSON Schema of an object. Without an answer within `timeout` seconds, the step fails
     (`answer_timeout`), goes on with the form's `default` values, or is skipped. `by` restricts who may answer: `owner`,
-    `owner:ID`, `role:ROLE` and `key:NAME`; without it, everyone who may control the job.
+    `owner:ID`, `role:ROLE` and `key:NAME`; without it, everyone who may control the job. `show` is a mapping like a
+    step's `input`: the person sees its values, long texts by their beginnings.
     """
 
     # A plan travels with its job, so it keeps the unknown keys of a newer version.
@@ -54,6 +56,9 @@ class Ask(BaseModel):
     timeout: float = Field(default=7 * DAY, gt=0)
     by: tuple[str, ...] = ()
     on_timeout: OnTimeout = "fail"
+    show: Template | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="What the person decides on."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -235,7 +240,7 @@ def tool_question(
         kind=QuestionKind.TOOL,
         message=message,
         form=form,
-        details=arguments if fits(arguments) else _shortened(arguments),
+        details=shortened(arguments),
         timeout=timeout,
         by=by,
         on_timeout="default",
@@ -252,15 +257,17 @@ def _decision(more: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shortened(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Long arguments with the beginning of each long text, so that a person sees what they decide on."""
+def shortened(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The values; if they are too long, the beginning of each long one, so that a person sees what they decide on."""
+    if fits(arguments):
+        return arguments
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()}
     room = max(100, _MAX_DETAILS_BYTES // 4 // max(1, len(texts)))
     details = {
         name: arguments[name] if len(text) <= room else f"{text[:room]}… ({len(text)} characters)"
         for name, text in texts.items()
     }
-    return details if fits(details) else {"arguments": f"{len(texts)} arguments, too long to show"}
+    return details if fits(details) else {"arguments": f"{len(texts)} values, too long to show"}
 
 
 def check_form(form: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.expressions import Cel, Template
+from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.questions import Ask
 
 StepId = str
@@ -152,7 +153,9 @@ class Step(Part):
     def _is_one_thing(self) -> Self:
         faults = [fault for broken, fault in _faults(self) if broken]
         if faults:
-            raise ValueError(f"step {self.id!r} {faults[0]}")
+            unknown = next(iter(self.model_extra or ()), None)
+            hint = f". Unknown key: {unknown}.{near_match(unknown, Step.model_fields)}" if unknown else ""
+            raise ValueError(f"step {self.id!r} {faults[0]}{hint}")
         return self
 
     @property
@@ -169,6 +172,10 @@ class Step(Part):
     def bodies(self) -> tuple["Step", ...]:
         """The step, or all steps of its group, groups within it included."""
         return tuple(body for step in self.steps for body in step.bodies) if self.steps else (self,)
+
+    def decisions(self) -> dict[str, Any]:
+        """What the step decides, as JSON: its deciding fields that are set, without the steps of a group."""
+        return self.model_dump(mode="json", include=set(DECIDING_FIELDS - {"steps"}), exclude_defaults=True)
 
     def bare(self) -> "Step":
         """The step as its calls need it: what it decides is decided, and does not travel with every call."""

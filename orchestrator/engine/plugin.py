@@ -48,10 +48,11 @@ def keep_facts_out_of_messages() -> None:
 
 
 class OrchestratorPlugin(SimplePlugin):
-    """For a client, whose workers inherit it, and for the replayer, which cannot read stored values."""
+    """For a client, whose workers inherit it, and for the replayer. `values` reads the stored values."""
 
     def __init__(self) -> None:
-        codec = ValueCodec(LateValueStore())
+        self.values = LateValueStore()
+        codec = ValueCodec(self.values)
         super().__init__(
             "orchestrator",
             data_converter=JobDataConverter(

@@ -28,6 +28,7 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, ToolUseRecord
+from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.devserver import DevServer
@@ -140,6 +141,11 @@ class Engine:
         answer = AnswerInput(step=question, values=plain, actor=TESTER.id, note=note)
         handle = self.parts.backend.client.get_workflow_handle(job_id)
         await handle.execute_update(names.UPDATE_ANSWER, answer)
+
+    @property
+    def values(self) -> ValueStore:
+        """The store of values that are too large for a history, for `assert_replays`."""
+        return self.parts.backend.values
 
     async def history(self, job_id: str) -> WorkflowHistory:
         """The history of a job, for a replay."""

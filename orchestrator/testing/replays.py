@@ -7,15 +7,21 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.plugin import OrchestratorPlugin
 from workflows.registry import WORKFLOWS
 
 
-async def assert_replays(histories: Path | Iterable[WorkflowHistory], plugins: Sequence[Plugin] = ()) -> None:
+async def assert_replays(
+    histories: Path | Iterable[WorkflowHistory], plugins: Sequence[Plugin] = (), *, values: ValueStore | None = None
+) -> None:
     """Replay histories with the workflow classes of the plugins, and with the interpreter of declared workflows.
 
     `histories` is a folder of JSON files, as `temporal workflow show --output json` writes them, or histories that
-    `Engine.history` returned. Raises `AssertionError` if there is none, and names every history that does not replay.
+    `Engine.history` returned. A history with parts over 64 KiB refers to the value store of its installation: `values`
+    is that store, for example `engine.values`.
+
+    Raises `AssertionError` if there is no history, and names every one that does not replay.
     """
     if isinstance(histories, Path):
         recorded = _read(histories)
@@ -23,7 +29,9 @@ async def assert_replays(histories: Path | Iterable[WorkflowHistory], plugins: S
         recorded = [(history.workflow_id, history) for history in histories]
     assert recorded, f"no history to replay in {histories}"
     classes = [*WORKFLOWS, *(entry.workflow for plugin in plugins for entry in plugin.code_workflows)]
-    replayer = Replayer(workflows=classes, plugins=[OrchestratorPlugin()])
+    plugin = OrchestratorPlugin()
+    plugin.values.store = values
+    replayer = Replayer(workflows=classes, plugins=[plugin])
     faults = []
     for name, history in recorded:
         result = await replayer.replay_workflow(history, raise_on_replay_failure=False)

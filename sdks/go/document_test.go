@@ -132,7 +132,7 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	walk := walk{t: t, named: map[reflect.Type]map[string]bool{}, free: map[reflect.Type]bool{}}
+	walk := walk{t: t, named: map[reflect.Type]map[string]bool{}, free: map[reflect.Type]bool{}, walked: map[[2]any]bool{}}
 	if err := json.Unmarshal(text, &walk.document); err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +144,7 @@ type walk struct {
 	document document
 	named    map[reflect.Type]map[string]bool // what the document names of a type
 	free     map[reflect.Type]bool            // types of objects whose members the document leaves open
+	walked   map[[2]any]bool                  // types and schemas that were compared
 }
 
 func (w *walk) all() {
@@ -275,6 +276,11 @@ func (w *walk) compareOne(where string, described *schema, structure reflect.Typ
 		if w.named[structure] == nil {
 			w.named[structure] = map[string]bool{}
 		}
+		once := [2]any{structure, described}
+		if w.walked[once] { // a step may have steps
+			return
+		}
+		w.walked[once] = true
 		if described.Properties == nil && structure.NumField() > 0 {
 			w.free[structure] = true
 		}

@@ -90,14 +90,16 @@ type Workflow struct {
 
 // WorkflowStep is one step of a workflow. It starts after the steps in Needs.
 type WorkflowStep struct {
-	Order         int      `json:"order"`
-	ID            string   `json:"id"`
-	Name          string   `json:"name"`
-	Squad         string   `json:"squad"`
-	Agents        []string `json:"agents"`
-	Needs         []string `json:"needs"`
-	EstimatedTime string   `json:"estimated_time"`
-	Approval      bool     `json:"approval"` // the step waits for a person
+	Order         int            `json:"order"`
+	ID            string         `json:"id"`
+	Name          string         `json:"name"`
+	Squad         string         `json:"squad"`
+	Agents        []string       `json:"agents"`
+	Needs         []string       `json:"needs"`
+	EstimatedTime string         `json:"estimated_time"`
+	Approval      bool           `json:"approval"` // the step waits for a person
+	Decides       map[string]any `json:"decides"`  // what else the plan says of the step
+	Steps         []WorkflowStep `json:"steps"`    // the steps of a group
 
 	Extra Extra `json:"-"`
 }

@@ -1,5 +1,6 @@
 """Mistakes in plans that decide are found before a start, with the near match."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from orchestrator.domain.agents import Agent, AgentOutput
 from orchestrator.domain.expressions import cel
 from orchestrator.domain.plan_checks import plan_faults, with_squads
 from orchestrator.domain.plans import Plan, Repeat, Step, WorkflowDefinition
+from orchestrator.domain.questions import Ask
 
 
 class Brief(BaseModel):
@@ -76,6 +78,12 @@ def test_a_sound_plan_has_no_faults(step: Step) -> None:
         (after(input={"topic": cel("item")}), "unknown name 'item'"),
         (after(fallback=("wrter",)), "unknown fallback agent wrter. Did you mean 'writer'?"),
         (Step(id="next", agents=("writer",), when=cel("steps.judge.approved")), "Add it to needs"),
+        (after(when=cel("1 + 1")), "gives a number: expected bool"),
+        (after(when=cel("size(steps.judge.tasks)")), "gives a number: expected bool"),
+        (after(when=cel("steps.judge.score")), "gives a number: expected bool"),
+        (after(repeat=Repeat(until=cel("1 + 1"), max_rounds=2)), "repeat.until '1 + 1' gives a number"),
+        (after(input={"topic": "x", "words": "a lot"}), "words cannot be 'a lot' for agent 'writer'"),
+        (after(input={"topic": "x", "words": cel("steps.judge.output")}), "expects a number"),
     ],
 )
 def test_a_mistake_is_named(step: Step, fault: str) -> None:
@@ -86,6 +94,44 @@ def test_a_mistake_is_named(step: Step, fault: str) -> None:
 def test_the_input_of_the_workflow_is_known_if_it_has_a_schema() -> None:
     (fault,) = faults(Step(id="a", agents=("writer",), when=cel("input.topik == 'x'")), input_model=Brief)
     assert "no field 'topik'. Did you mean 'topic'?" in fault
+    (fault,) = faults(Step(id="a", agents=("writer",), when=cel("input.topic")), input_model=Brief)
+    assert "gives a string: expected bool" in fault
+    items = Step(id="a", agents=("writer",), for_each=cel("input.topic"), input={"topic": cel("item")})
+    (fault,) = faults(items, input_model=Brief)
+    assert "gives a string: expected list" in fault
+
+
+def test_a_persons_question_shows_only_what_has_run() -> None:
+    ask = Ask(form=Brief, message="Good?", show={"text": cel("steps.judge.outptu")})
+    (fault,) = faults(JUDGE, Step(id="ask", ask=ask, needs=("judge",)))
+    assert "ask.show 'steps.judge.outptu'" in fault
+    assert "Did you mean 'steps.judge.output'?" in fault
+
+
+@pytest.mark.parametrize(
+    ("plan", "fault"),
+    [
+        (lambda: Plan(steps=(JUDGE,), answer="jugde"), "Did you mean 'judge'?"),
+        (lambda: Plan(steps=(Step(id="g", steps=(JUDGE,)),), answer="g"), "which is a group: name one of its steps"),
+        (lambda: Plan(steps=(Step(id="a", agents=("x",), needs=("judgee",)), JUDGE)), "Did you mean 'judge'?"),
+        (
+            lambda: Step(id="a", agent=("x",)),
+            "or steps. Unknown key: agent. Did you mean 'agents'?",
+        ),
+    ],
+)
+def test_a_mistake_in_a_name_has_its_near_match(plan: Any, fault: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(fault)):
+        plan()
+
+
+def test_what_a_step_decides_is_shown_as_declared() -> None:
+    step = after(when=cel("steps.judge.approved"), for_each=cel("steps.judge.tasks"), input={"topic": cel("item")})
+    assert step.decisions() == {
+        "when": {"cel": "steps.judge.approved"}, "for_each": {"cel": "steps.judge.tasks"},
+        "input": {"topic": {"cel": "item"}},
+    }  # fmt: skip
+    assert JUDGE.decisions() == {}
 
 
 def test_the_steps_of_a_group_see_each_other_and_what_is_around() -> None:

@@ -22,7 +22,8 @@ from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.storage.tables import artifacts, jobs
 from orchestrator.storage.values import CachedValues, ValueRepository
-from orchestrator.testing import TESTER, Engine, running_engine
+from orchestrator.testing import TESTER, Engine, assert_replays, running_engine
+from tests.catalogue import TEST_PLUGIN
 
 MEBIBYTE = 1024 * 1024
 _TASK_FAILED: Final = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
@@ -113,6 +114,14 @@ async def test_state_handed_to_the_next_run_is_referenced(engine: Engine) -> Non
     assert job.result["output"] == text
     assert job.input == {"text": text}
     assert await bodies(engine, job.id) == [len(text) + 2]
+
+
+async def test_a_history_with_stored_values_replays_where_they_are(engine: Engine) -> None:
+    job = await engine.run("t_three", {"text": "t" * 100_000})
+    histories = [await engine.history(job.id)]
+    await assert_replays(histories, [TEST_PLUGIN], values=engine.values)
+    with pytest.raises(AssertionError, match="no value store"):
+        await assert_replays(histories, [TEST_PLUGIN])
 
 
 async def test_a_caller_cannot_name_a_stored_value(engine: Engine) -> None:

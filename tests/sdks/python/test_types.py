@@ -115,6 +115,7 @@ class Walk:
         self._document = document
         self.differences: list[str] = []
         self.properties: dict[type[Model], set[str]] = {}
+        self._walked: set[tuple[type[Model], int]] = set()  # a step may have steps
 
     def resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in schema:
@@ -139,6 +140,9 @@ class Walk:
             properties = self._properties(variant)
             self.properties.setdefault(model, set()).update(properties)
             hints = {name: hint for name, hint in typing.get_type_hints(model).items() if name in model.fields()}
+            if (model, id(variant)) in self._walked:
+                continue
+            self._walked.add((model, id(variant)))
             for name in properties.keys() - hints.keys():
                 self.differences.append(f"{place}: {model.__name__} lacks {name}")
             for name in properties.keys() & hints.keys():

@@ -1,5 +1,5 @@
 /** Objects whose keys belong to callers and authors: nothing in them is renamed. */
-const OPAQUE = new Set(["input", "metadata", "data", "details", "labels", "values", "input_schema", "output_schema"]);
+const OPAQUE = new Set(["input", "metadata", "data", "details", "labels", "values", "decides", "input_schema", "output_schema"]);
 /** Objects whose keys are ids; what is under each id is renamed. */
 const KEYED_BY_ID = new Set(["by_agent", "by_workflow"]);
 /** Fields of requests whose own fields are renamed, too. */

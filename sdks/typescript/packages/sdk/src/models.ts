@@ -200,6 +200,10 @@ export interface WorkflowStep {
   estimatedTime: string;
   /** Whether the step waits for a person. */
   approval: boolean;
+  /** What else the plan says of the step, as the plan has it. */
+  decides: Record<string, unknown>;
+  /** The steps of a group. */
+  steps: WorkflowStep[];
 }
 
 export interface WorkflowDetail {

@@ -97,7 +97,8 @@ class WorkflowList(Model):
 
 
 class WorkflowStep(Model):
-    """One step of a workflow. `approval` says whether it waits for a person."""
+    """One step of a workflow. `approval` says whether it waits for a person; `decides` is what else the plan says of
+    the step, as the plan has it; `steps` are those of a group."""
 
     order: int
     id: str
@@ -107,6 +108,8 @@ class WorkflowStep(Model):
     needs: list[str]
     estimated_time: str
     approval: bool
+    decides: dict[str, Any]
+    steps: list[WorkflowStep]
 
 
 class WorkflowDetail(Model):
