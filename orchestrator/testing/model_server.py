@@ -51,7 +51,7 @@ class ModelServer:
         self._scripts = scripts
         self._url = ""
         self._serving: asyncio.Task[None] | None = None
-        app = Starlette(routes=[Route("/{agent}/{call}/chat/completions", self._complete, methods=["POST"])])
+        app = Starlette(routes=[Route("/{agent}/{call:path}/chat/completions", self._complete, methods=["POST"])])
         config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
 
