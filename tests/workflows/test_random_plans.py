@@ -76,15 +76,10 @@ def orchestrator_plugins() -> list[Plugin]:
     return [Plugin("random", agents=(_agent("oracle"), _agent("spare")), workflows=(*workflows, children))]
 
 
-async def _disturbed(engine: Engine, seed: int, job_id: str, calls: int) -> bool:
+async def _disturbed(engine: Engine, seed: int, job_id: str, calls: int, end: asyncio.Task[Job]) -> bool:
     """Pause and resume, or cancel, a part of the jobs at some moment. Whether it was cancelled."""
-    rng, control = random.Random(seed), engine.services.controller
-
-    async def is_over() -> bool:
-        return REQUESTS[seed].total() >= moment or (await engine.job(job_id)).state.terminal
-
-    moment = rng.randint(0, calls)
-    await eventually(is_over, bool, 60)
+    control, moment = engine.services.controller, random.Random(seed).randint(0, calls)
+    await eventually(lambda: asyncio.sleep(0, REQUESTS[seed].total() >= moment or end.done()), bool, 120)
     with suppress(WrongState):  # A job of a few calls may have ended before.
         if seed % 3 == 0:
             await control.pause(TESTER, job_id)
@@ -100,8 +95,9 @@ async def _check(engine: Engine, seed: int) -> None:
     plan, failing = PLANS[seed]
     model = Model(failing, NAMES).run(plan)
     started = await engine.start(f"random_{seed}", {"names": NAMES, "seed": seed, "child": ""})
-    cancelled = await _disturbed(engine, seed, started.job_id, len(model.made))
-    job = await engine.ended(started.job_id)
+    end = asyncio.create_task(engine.ended(started.job_id, 120))
+    cancelled = await _disturbed(engine, seed, started.job_id, len(model.made), end)
+    job = await end
     children = {place_of(call.step, call.key): await engine.ended(call.child) for call in job.calls if call.child}
     made, ended = REQUESTS[seed], _ended(job, children)
     # No call is made twice, and none that the plan does not ask for. Each that was made has ended.
