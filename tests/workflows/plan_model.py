@@ -9,7 +9,9 @@ from zlib import crc32
 from orchestrator.domain.expressions import cel
 from orchestrator.domain.plans import Plan, Repeat, RetryPolicy, Step
 
-SEED = {"seed": cel("input.seed")}
+SEED = {"seed": cel("input.seed"), "child": ""}
+CHILD = "random_child"
+CHILD_STEPS = ("c0", "c1")
 ONCE = RetryPolicy(initial_interval=0.05, maximum_attempts=1)
 
 
@@ -33,11 +35,15 @@ class NoValue(Exception):
 
 @dataclass
 class Model:
-    """Walks a plan one step after the other. `made` are the calls, `status` the result of the job."""
+    """Walks a plan one step after the other. `made` are the calls, those of children by the place of the child; `ended`
+    says of each child whether it succeeded; `successes` counts calls and children.
+    """
 
     fails: set[str]
     names: list[str]
     made: list[str] = field(default_factory=list)
+    ended: dict[str, bool] = field(default_factory=dict)
+    successes: int = 0
     failures: int = 0
 
     def run(self, plan: Plan) -> "Model":
@@ -105,12 +111,37 @@ class Model:
         if step.steps:
             return self.scope(step.steps, key, ends)
         place = place_of(step.id, key)
+        if step.workflow:
+            self.child(place)
+            return {}
         self.made.append(f"{place}/oracle")
         if place in self.fails:
             if not step.fallback:
                 raise NoValue(place)
             self.made.append(f"{place}/spare")
+        self.successes += 1
         return {"flag": flag_of(place), "names": names_of(place)}
+
+    def child(self, place: str) -> None:
+        """The calls of a child job, which ends with the first of them that fails."""
+        for step in CHILD_STEPS:
+            self.made.append(f"{place}:{step}/oracle")
+            if f"{place}:{step}" in self.fails:
+                self.ended[place] = False
+                raise NoValue(place)
+        self.ended[place] = True
+        self.successes += 1
+
+
+def child_plan() -> Plan:
+    """The plan of every child: two calls, which know the place of the child in its parent."""
+    first, second = CHILD_STEPS
+    input = {"seed": cel("input.seed"), "child": cel("input.child")}
+    steps = (
+        Step(id=first, agents=("oracle",), input=input, retry=ONCE),
+        Step(id=second, agents=("oracle",), input=input, needs=(first,), retry=ONCE),
+    )
+    return Plan(steps=steps)
 
 
 def random_plan(seed: int) -> tuple[Plan, set[str]]:
@@ -127,8 +158,8 @@ def random_plan(seed: int) -> tuple[Plan, set[str]]:
             more["join"] = "any"
         elif typed and rng.random() < 0.5:
             more["when"] = cel(rng.choice(("", "!")) + f"steps.{rng.choice(typed)}.flag")
-        kind = rng.choice(("plain", "plain", "items", "rounds", "both", "fallback"))
-        if kind in ("items", "both"):
+        kind = rng.choice(("plain", "plain", "items", "rounds", "both", "fallback", "child", "children"))
+        if kind in ("items", "both", "children"):
             source = f"steps.{typed[0]}.names" if typed and "join" not in more and rng.random() < 0.5 else "input.names"
             more |= {"for_each": cel(source), "key": cel("item"), "max_parallel": rng.randint(1, 3)}
         if kind in ("rounds", "both"):
@@ -140,6 +171,9 @@ def random_plan(seed: int) -> tuple[Plan, set[str]]:
             until = cel(rng.choice(("", "!")) + f"steps.{last}.flag")
             limit = rng.choice(("fail", "continue"))
             more |= {"steps": inner, "repeat": Repeat(until=until, max_rounds=rng.randint(1, 3), on_limit=limit)}
+        elif kind in ("child", "children"):
+            place = id if kind == "child" else cel(f"'{id}[' + item + ']'")
+            more |= {"workflow": CHILD, "input": {"seed": cel("input.seed"), "child": place}}
         else:
             more |= {"agents": ("oracle",), "input": SEED, "fallback": ("spare",) if kind == "fallback" else ()}
             plain += [id] if kind in ("plain", "fallback") else []
@@ -153,4 +187,6 @@ def random_plan(seed: int) -> tuple[Plan, set[str]]:
             steps[at] = steps[at].model_copy(update={"on_error": "continue", "goto": None})
     ids = [body.id for step in steps for body in step.bodies]
     places = [place_of(id, key) for id in ids for key in ("", "1", "x", "y", "x/1", "z/2")]
-    return Plan(steps=tuple(steps)), set(rng.sample(places, len(places) // 4))
+    inner = [f"{place_of(step.id, key)}:{id}" for step in steps for key in ("", "x", "y", "z") for id in CHILD_STEPS]
+    fails = {*rng.sample(places, len(places) // 4), *rng.sample(inner, len(inner) // 5)}
+    return Plan(steps=tuple(steps)), fails
