@@ -26,7 +26,7 @@ async def run_job(connection: Connection, workflow: str, input: dict[str, Any]) 
     """Start a job, then read it with `?wait` until it has ended. Raises `BenchFailed` if it did not complete."""
     started = await connection.call("POST", f"/v1/workflows/{workflow}/run", {"input": input, "async": True})
     while True:
-        job: dict[str, Any] = await connection.call("GET", f"/v1/jobs/{started['job_id']}?wait=30")
+        job: dict[str, Any] = await connection.call("GET", f"/v1/jobs/{started['job_id']}?wait=30&until=end")
         if job["completed_at"] is not None:
             break
     if job["status"] != "completed":

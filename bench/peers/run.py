@@ -58,7 +58,7 @@ class Peer:
 
 async def _measured(peer: Peer, request: Callable[..., Awaitable[dict[str, Any]]], pids: list[int], j3: int) -> None:
     """Run all jobs once. Times in ms, the plan's in critical paths."""
-    await request(j3=2 * IN_FLIGHT, lanes=IN_FLIGHT)  # warm-up
+    await request(j3=IN_FLIGHT, lanes=IN_FLIGHT)  # warm-up
     await request(plan=1)
     peer.j3.append(median((await request(j3=20, lanes=1))["seconds"]) * 1000)
     used = ProcessorTime(pids)
@@ -69,14 +69,16 @@ async def _measured(peer: Peer, request: Callable[..., Awaitable[dict[str, Any]]
         seconds = (await request(plan=count))["seconds"]
         peer.path.setdefault(count, []).append(median(seconds) / PATH)
         peer.call_cpu.setdefault(count, []).append(used.seconds() * 1000 / count / CALLS)
+    paths = ", ".join(f"{count}: {times[-1]:.2f}" for count, times in peer.path.items())
+    line = f"  {peer.name}: J3 {peer.j3[-1]:.1f} ms, {peer.j3_rate[-1]:.0f} jobs/s; critical paths {paths}"
+    print(line, flush=True)  # noqa: T201 - the progress of minutes
 
 
 class Peers:
     """Measures every engine, each while the others do not run."""
 
-    def __init__(self, folder: Path, console: Console) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._console = console
         self.peers = {name: Peer(name, stores) for name, stores in STORES.items()}
 
     async def run(self, names: set[str], repeats: int) -> None:
@@ -94,7 +96,6 @@ class Peers:
                     await self._dbos(folder, models)
                 if "Prefect" in names:
                     await self._prefect(folder / "prefect", models)
-            self._console.print(f"  repeat {repeat + 1} of {repeats}")
 
     async def _on_temporal(self, at: Embedded, names: set[str]) -> None:
         if "product" in names:
@@ -120,7 +121,7 @@ class Peers:
             pid, environment = await stack.enter_async_context(server)
             program = partial(Program, "bench.peers.prefect_app", "--model-url", models.url)
             app = await stack.enter_async_context(program(python=_python("prefect"), **environment))
-            await _measured(self.peers["Prefect"], app.request, [app.pid, pid], 48)
+            await _measured(self.peers["Prefect"], app.request, [app.pid, pid], 32)
 
 
 def _python(peer: str) -> str:
@@ -155,7 +156,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     names = set(options.only or STORES)
     with TemporaryDirectory(prefix="orchestrator-peers-") as folder:
-        peers = Peers(Path(folder), console)
+        peers = Peers(Path(folder))
         try:
             asyncio.run(peers.run(names, options.repeats))
         except (BenchFailed, OrchestratorError) as fault:

@@ -16,7 +16,7 @@ _READY_SECONDS = 120
 
 @asynccontextmanager
 async def postgres(folder: Path, logs: Path) -> AsyncIterator[tuple[int, str]]:
-    """A new cluster in an empty folder, with PostgreSQL's own durability. Yields its process id and the URL of a database."""
+    """A new cluster in an empty folder, with PostgreSQL's own durability. Yields its process id and its URL."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("postgres") or "").parent]
     if not (programs[-1] / "initdb").exists():
         raise BenchFailed("PostgreSQL is not installed: DBOS needs it")
