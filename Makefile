@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup secrets temporal temporal-postgres scaled-test demo up test check audit attack docs bench clean
+.PHONY: help setup secrets temporal temporal-postgres scaled-test demo up test check audit attack docs bench bench-peers clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,13 @@ docs: $(UV) ## Build the documentation site into build/site; broken links fail
 
 bench: setup ## Measure speed and cost on this machine; BENCH="--only agents" measures one part
 	@$(RUN) bench/run.py $(BENCH)
+
+bench-peers: setup ## Measure the same jobs on the bare Temporal SDK, DBOS and Prefect; needs PostgreSQL
+	@for peer in dbos prefect; do \
+	  $(UV) venv --quiet --allow-existing .tools/peers/$$peer && \
+	  $(UV) pip install --quiet --python .tools/peers/$$peer/bin/python -r bench/peers/$$peer.txt || exit 1; \
+	done
+	@$(RUN) -m bench.peers.run $(BENCH)
 
 clean: ## Remove the files of setup and the tools; keep jobs in .orchestrator and the cached server
 	@rm -rf .venv .tools .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -7,6 +7,7 @@ from bench.agent_calls import CALLS, INPUT, PATH, WORKFLOW
 from bench.connection import Connection
 from bench.embedded import Embedded
 from bench.figures import Figure, at_most
+from bench.plugin import J3
 from bench.processes import BenchFailed
 from bench.programs import ProcessorTime, Program
 from bench.timed_runs import timed
@@ -25,7 +26,7 @@ async def run_job(connection: Connection, workflow: str, input: dict[str, Any]) 
     """Start a job, then read it with `?wait` until it has ended. Raises `BenchFailed` if it did not complete."""
     started = await connection.call("POST", f"/v1/workflows/{workflow}/run", {"input": input, "async": True})
     while True:
-        job: dict[str, Any] = await connection.call("GET", f"/v1/jobs/{started['job_id']}?wait=30")
+        job: dict[str, Any] = await connection.call("GET", f"/v1/jobs/{started['job_id']}?wait=30&until=end")
         if job["completed_at"] is not None:
             break
     if job["status"] != "completed":
@@ -39,14 +40,17 @@ class Product:
     def __init__(self, port: int, key: str) -> None:
         self._connections = [Connection(port, key) for _ in range(max(AT_ONCE))]
 
-    async def request(self, *, plan: int) -> dict[str, Any]:
-        """Run so many jobs at once, as the bare app does."""
-        free = iter(self._connections)
+    async def request(self, *, plan: int = 0, j3: int = 0, lanes: int | None = None) -> dict[str, Any]:
+        """Run so many jobs, as the bare app does: by default all at once."""
+        free = list(self._connections)
+        workflow, input = (WORKFLOW, INPUT) if plan else (J3, {"text": "x" * 200})
 
         async def run() -> None:
-            await run_job(next(free), WORKFLOW, INPUT)
+            connection = free.pop()
+            await run_job(connection, workflow, input)
+            free.append(connection)
 
-        return (await timed(run, plan, plan))._asdict()
+        return (await timed(run, plan or j3, lanes or plan))._asdict()
 
     async def close(self) -> None:
         """Close the connections."""

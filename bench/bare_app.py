@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 with workflow.unsafe.imports_passed_through():
     from bench.agent_calls import INPUT, STEPS, Answer, Call, ask, client, turn, warm
     from bench.agent_names import ASSISTANT
+    from bench.raw import RawWorkflow, Text, first, second, third
     from bench.timed_runs import serve_runs
     from orchestrator.commandline.terminal.exits import leave
 
@@ -152,10 +153,10 @@ async def main(address: str, url: str) -> None:
     temporal = await Client.connect(address, data_converter=pydantic_data_converter)
     activities = Activities(url)
 
-    async def run(flow: Any) -> None:
+    async def run(flow: Any, argument: BaseModel) -> None:
         handle = await temporal.start_workflow(
             flow.run,
-            Job(input=INPUT),
+            argument,
             id=f"bare-{uuid.uuid4().hex}",
             task_queue=QUEUE,
             request_eager_start=True,
@@ -165,12 +166,19 @@ async def main(address: str, url: str) -> None:
     worker = Worker(
         temporal,
         task_queue=QUEUE,
-        workflows=[BarePlan, BareTools],
-        activities=[activities.call_agent, activities.ask_model, activities.look_up],
+        workflows=[BarePlan, BareTools, RawWorkflow],
+        activities=[first, second, third, activities.call_agent, activities.ask_model, activities.look_up],
         max_concurrent_activities=1000,  # They wait for the model.
     )
+    job = Job(input=INPUT)
     async with worker:
-        await serve_runs({"plan": partial(run, BarePlan), "tools": partial(run, BareTools)})
+        await serve_runs(
+            {
+                "plan": partial(run, BarePlan, job),
+                "tools": partial(run, BareTools, job),
+                "j3": partial(run, RawWorkflow, Text(text="x" * 200)),
+            }
+        )
 
 
 if __name__ == "__main__":

@@ -128,11 +128,11 @@ async def started(connection: Connection, workflow: str) -> str:
     return str(accepted["job_id"])
 
 
-async def waited_for(connection: Connection, workflow: str) -> None:
-    """Start the job, then read it with `?wait` until it has ended."""
+async def waited_for(connection: Connection, workflow: str, until: str = "end") -> None:
+    """Start the job, then read it with `?wait` until it has ended. By default as the clients do, with `until=end`."""
     job_id = await started(connection, workflow)
     while True:
-        job = await connection.call("GET", f"/v1/jobs/{job_id}?wait=30")
+        job = await connection.call("GET", f"/v1/jobs/{job_id}?wait=30&until={until}")
         if job["completed_at"] is not None:
             return _completed(job)
 
@@ -165,6 +165,7 @@ async def measure(at: Embedded) -> list[Figure]:
             raw,
             Way("one synchronous call", [partial(synchronous, one, J3) for one in connections], raw, 1.5, 0.7),
             Way("start, then ?wait", [partial(waited_for, one, J3) for one in connections], raw, 1.3, 0.75),
+            Way("start, then ?wait&until=change", [partial(waited_for, one, J3, "change") for one in connections], raw),
             Way(
                 "start, then events",
                 [partial(streamed, one, stream, J3) for one, stream in zip(connections, streams, strict=True)],

@@ -46,8 +46,8 @@ class ModelServer:
                 else:
                     await self._complete(json.loads(body), writer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # The client has closed the connection.
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # The client has closed the connection, or the server stops.
         finally:
             writer.close()
 

@@ -20,10 +20,15 @@ async def waiting_and_ended(connection: Connection, count: int) -> tuple[list[st
     waiting = [await started(connection, WAIT) for _ in range(count)]
     ended = [await started(connection, J3) for _ in range(count)]
     for job_id in waiting:
-        await until(connection, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
+        await waits(connection, job_id)
     for job_id in ended:
         await completed(connection, job_id)
     return waiting, ended
+
+
+async def waits(connection: Connection, job_id: str) -> None:
+    """Wait until a job waits for its approval. Raises `BenchFailed`."""
+    await until(connection, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
 
 
 async def completed(connection: Connection, job_id: str) -> None:

@@ -107,7 +107,8 @@ class ProcessorTime:
 
     def seconds(self) -> float:
         """Seconds so far."""
-        return sum(seconds_of(process) - before for process, before in self._before.items())
+        # A process that has ended since, such as the server process of a closed connection, does not count.
+        return sum(seconds_of(process) - before for process, before in self._before.items() if process.is_running())
 
 
 def resident(pid: int) -> float:

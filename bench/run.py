@@ -21,7 +21,7 @@ from rich.console import Console
 
 sys.dont_write_bytecode = False  # The SDK's sandbox loads workflow modules for every job: without a cache, it compiles.
 
-from bench import agents, imports, index, jobs, reads, sockets, streams, surfaces, tools
+from bench import agents, history, imports, index, jobs, reads, rest, sockets, streams, surfaces, tokens, tools
 from bench.embedded import Embedded, embedded
 from bench.figures import Figure, as_data, at_most, show
 from bench.processes import BenchFailed, Command, free_port, tail
@@ -36,6 +36,9 @@ EMBEDDED: Final[dict[str, Callable[[Embedded], Awaitable[list[Figure]]]]] = {
     "jobs": jobs.measure,
     "agents": agents.measure,
     "tools": tools.measure,
+    "tokens": tokens.measure,
+    "history": history.measure,
+    "rest": rest.measure,
 }
 SCALED: Final[dict[str, Callable[[Scaled], Awaitable[list[Figure]]]]] = {
     "reads": reads.measure,
