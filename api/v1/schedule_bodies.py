@@ -31,10 +31,19 @@ _MOST: Final = 20
 _CRON: Final = re.compile(
     r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9A-Za-z*?,/\-]+( [0-9A-Za-z*?,/\-]+){4}"
 )
+_LONG_NUMBER: Final = re.compile(r"[0-9]{5}")
+_NOT_OF_IANA: Final = frozenset({"local", "localtime", "factory", "posixrules"})  # Depend on the server's machine.
+
+
+def _zone(name: str) -> str:
+    if name.lower() in _NOT_OF_IANA:
+        expected = "the name of a time zone, such as Europe/Paris or UTC"
+        raise PydanticCustomError("time_zone", "Input should be {expected}", {"expected": expected})
+    return name
 
 
 def _cron(text: str) -> str:
-    if not _CRON.fullmatch(text):
+    if not _CRON.fullmatch(text) or _LONG_NUMBER.search(text):
         expected = "a cron expression of five fields, or one like @daily; for shorter periods use intervals"
         raise PydanticCustomError("cron", "Input should be {expected}", {"expected": expected})
     return text
@@ -54,6 +63,13 @@ class RangeBody(Body):
     start: WholeNumber = Field(ge=0, le=LAST_YEAR)
     end: Annotated[int, Field(ge=0, le=LAST_YEAR), WHOLE] | None = None
     step: WholeNumber = Field(default=1, ge=1, le=60)
+
+    @model_validator(mode="after")
+    def _is_forward(self) -> Self:
+        if self.end is not None and self.end < self.start:
+            expected = f"an end of at least {self.start}; write a range over midnight or the new year as two ranges"
+            raise PydanticCustomError("range", "Input should have {expected}", {"expected": expected})
+        return self
 
     def range(self) -> Range:
         """Return the range."""
@@ -101,7 +117,7 @@ class SpecBody(Body):
     intervals: Annotated[list[IntervalBody], FIRST_FAULT, Field(max_length=_MOST)] = Field(default_factory=list)
     calendars: Annotated[list[CalendarBody], FIRST_FAULT, Field(max_length=_MOST)] = Field(default_factory=list)
     skip: Annotated[list[CalendarBody], FIRST_FAULT, Field(max_length=_MOST)] = Field(default_factory=list)
-    time_zone: str = Field(
+    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
         default="UTC",
         max_length=100,
         pattern=r"^[A-Za-z0-9_+\-/]+$",
