@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from orchestrator.domain.agents import Agent, AgentOutput, Deliverable, FunctionCall
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.errors import AgentError
-from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
+from orchestrator.domain.expressions import cel
+from orchestrator.domain.plans import Approval, Plan, Repeat, RetryPolicy, Step, Timeouts, WorkflowDefinition
 from orchestrator.domain.usage import Usage
 from tests.code_workflow import (
     AgainWorkflow,
@@ -192,6 +193,23 @@ WORKFLOWS = (
         input_model=TimedInput,
         plan=Plan(steps=(step("a", "t_echo"),)),
         source="tests",
+    ),
+    workflow(
+        "t_nested_children",
+        step(
+            "rounds",
+            repeat=Repeat(until=cel("round == 2"), max_rounds=2),
+            steps=(
+                step(
+                    "leaf",
+                    for_each=cel("['x', 'y']"),
+                    key=cel("item"),
+                    workflow="t_short",
+                    input={"topic": cel("item")},
+                ),
+                step("merge", "t_echo", needs=("leaf",)),
+            ),
+        ),
     ),
     workflow("t_long", *(step(f"s{n}", "t_echo", needs=(f"s{n - 1}",) if n else ()) for n in range(12))),
 )

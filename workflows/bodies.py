@@ -64,7 +64,7 @@ class Bodies:
     async def _child(self, step: Step, definition: str, scope: StepScope) -> dict[str, Any]:
         """Run another workflow as a child job."""
         id = CallId(step.id, definition, key=scope.key)
-        result = self._state.answers.get(id)
+        result = self._state.child_answer(id)
         if result is None:
             input = own_input(step, scope, self._job.input)
             await workflow.wait_condition(self._walk.may_start)
@@ -76,7 +76,7 @@ class Bodies:
                 )
             finally:
                 self._walk.active.discard(str(id))
-            self._state.answer(result)
+            self._state.answer(result.model_copy(update={"key": scope.key}))
         return step_fields([result], by_agent=False)
 
     async def _ask(self, step: Step, ask: Ask, scope: StepScope) -> dict[str, Any]:

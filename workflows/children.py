@@ -13,7 +13,7 @@ from workflows.steps import next_call, record_reuse, reused_answer
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
-    from orchestrator.domain.call_ids import CallId, call_key
+    from orchestrator.domain.call_ids import CallId, shortened_key
     from orchestrator.domain.children import ChildCall, ChildClosing, ChildEnd, ChildRequest, child_request
     from orchestrator.domain.commands import AgentResult, JobConfig, JobInput
     from orchestrator.domain.conversations import JobEnded, JobQuery
@@ -35,11 +35,12 @@ async def run_child(
 ) -> AgentResult:
     """Run a workflow of the catalogue as a child job, and wait for its result.
 
-    The child belongs to the owner of the job, is in lists, and is cancelled with the job. Its cost counts in the job,
-    too. In a retry, a child that has completed for the same input is not started again.
+    `key` is a whole key, as `call_key` makes it. The child belongs to the owner of the job, is in lists, and is
+    cancelled with the job. Its cost counts in the job, too. In a retry, a child that has completed for the same input
+    is not started again.
     Raises `ApplicationError` if the input is invalid, or if the child has ended without a result.
     """
-    call = next_call(step, definition, call_key(key) if key else "")
+    call = next_call(step, definition, _key(key))
     request = child_request(
         job, call, parent=workflow.info().workflow_id, input=input, config=config, at=workflow.now()
     )
@@ -55,6 +56,12 @@ async def run_child(
     if end.result is not None:
         return end.result
     raise _failure(end, call)
+
+
+def _key(key: str) -> str:
+    """The key of a child. Histories of earlier releases shorten a key of several parts to one."""
+    shortened = shortened_key(key)
+    return key if key == shortened or workflow.patched(names.PATCH_KEYS_OF_CHILDREN) else shortened
 
 
 async def _open(request: ChildRequest, call: CallId) -> JobInput:

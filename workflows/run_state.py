@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.agents import StepOutput
-    from orchestrator.domain.call_ids import CallId
+    from orchestrator.domain.call_ids import CallId, shortened_key
     from orchestrator.domain.commands import AgentResult, Carried, CarriedPlan, Decision
     from orchestrator.domain.jobs import Approved, JobError
     from orchestrator.domain.questions import PersonAnswer
@@ -61,6 +61,16 @@ class RunState:
     def answer(self, result: AgentResult) -> None:
         """Keep the answer of a call."""
         self.answers[result.call_id] = result
+
+    def child_answer(self, id: CallId) -> AgentResult | None:
+        """The answer of a child job, also one that a run of an earlier release kept under a shortened key."""
+        result = self.answers.get(id)
+        if result is not None:
+            return result
+        earlier = self.answers.pop(id._replace(key=shortened_key(id.key)), None)
+        if earlier is not None:
+            self.answer(earlier.model_copy(update={"key": id.key}))
+        return self.answers.get(id)
 
     @property
     def results(self) -> list[AgentResult]:

@@ -93,6 +93,11 @@ def optional_key(parts: str | int | Iterable[str | int]) -> str:
     return call_key(parts) if parts != "" else ""
 
 
+def shortened_key(key: str) -> str:
+    """The key that earlier releases gave a child job: a key of several parts became one part with a hash."""
+    return _safe(key) if key else ""
+
+
 def place_of(step: str, key: str) -> str:
     """A step with its key: `write`, or `work[alpha]`."""
     return f"{step}[{key}]" if key else step

@@ -11,6 +11,7 @@ SIGNAL_REJECT: Final = "reject"
 PATCH_JSON_PROTOBUF: Final = "reads-json-protobuf"
 PATCH_NUMBERED_CALLS: Final = "numbered-calls"
 PATCH_UNKNOWN_AGENTS_WAIT: Final = "unknown-agents-wait"
+PATCH_KEYS_OF_CHILDREN: Final = "keys-of-children"
 # The header with the numbers of calls, by step and agent, of the earlier runs of a job.
 HEADER_CALLS: Final = "orchestrator-calls"
 # The header with the open questions and the answers of the earlier runs of a job.

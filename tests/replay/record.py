@@ -307,6 +307,7 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "decided": _decided,
     "tools_approved": _tools_approved,
     "flow_tour": _toured,
+    "nested_children": lambda engine: _ended(engine, "t_nested_children"),
     "adopted_copy": _copied,
     "adopted_code": lambda engine: _started_past_the_api(engine, "t_countdown", {"seconds": 30}),
     "adoption_refused": lambda engine: _started_past_the_api(engine, "t_strict", {}),
@@ -323,13 +324,14 @@ CONTINUED: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "turns_continued": _turns_continued,
 }
 # Recorded with releases that did otherwise: they gave every call of one step and agent the same identity, they ignored
-# signals in the second encoding of the Temporal UI, and they failed calls of agents that their worker lacked. No
-# scenario can make them again.
+# signals in the second encoding of the Temporal UI, they failed calls of agents that their worker lacked, and they
+# shortened the keys of children within rounds and items to one part. No scenario can make them again.
 EARLIER = (
     "called_again_unnumbered",
     "copied_before_adoption",
     "copied_with_prefix_before_adoption",
     "json_protobuf_ignored",
+    "nested_children_shortened",
     "unknown_agent_failed",
     "unknown_short_agent_failed",
 )

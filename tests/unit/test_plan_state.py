@@ -4,7 +4,8 @@ import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from orchestrator.domain.commands import Carried, JobInput
+from orchestrator.domain.call_ids import CallId, shortened_key
+from orchestrator.domain.commands import AgentResult, Carried, JobInput
 from tests.unit.histories import job_input, step
 from workflows.plan import PlanWorkflow
 
@@ -48,6 +49,17 @@ def test_a_decision_of_an_earlier_run_stays_in_force() -> None:
     signalled(flow, "approve", b'{"step": "b"}')
     flow._state.restore(Carried(approved=["a"], rejected={"b": "no"}))
     assert (flow._state.approved, flow._state.rejected) == (["a"], {"b": "no"})
+
+
+def test_the_answer_of_a_child_is_its_own_under_the_key_of_an_earlier_release_too() -> None:
+    flow = PlanWorkflow()
+    earlier = AgentResult(step="leaf", agent="t_short", key=shortened_key("1/x"), summary="", output="done", model="m")
+    flow._state.restore(Carried(results=[earlier]))
+    assert earlier.key != "1/x"
+    answer = flow._state.child_answer(CallId("leaf", "t_short", key="1/x"))
+    assert answer == earlier.model_copy(update={"key": "1/x"})
+    assert flow._state.results == [answer]
+    assert flow._state.child_answer(CallId("leaf", "t_short", key="2/x")) is None
 
 
 def test_a_plan_of_a_newer_version_is_taken_and_handed_on_whole() -> None:

@@ -197,9 +197,36 @@ WORKFLOWS = (
                     repeat=Repeat(until=cel("round == 2"), max_rounds=2),
                     input={"text": cel("steps.draft.output + string(round)")},
                 ),
+                Step(
+                    id="child",
+                    workflow="d_strict",
+                    needs=("draft",),
+                    repeat=Repeat(until=cel("round == 2"), max_rounds=2),
+                    input={"text": cel("item"), "n": cel("round")},
+                ),
             ),
         ),
         step("end", "judge", needs=["each"], input={"texts": cel("steps.each.data.map(e, e.twice.output)")}),
+    ),
+    flow(
+        "d_family",
+        Step(
+            id="rounds",
+            repeat=Repeat(until=cel("true"), max_rounds=2),
+            steps=(
+                Step(
+                    id="each",
+                    for_each=cel("input.names"),
+                    key=cel("item"),
+                    steps=(
+                        Step(id="child", workflow="d_strict", input={"text": cel("item"), "n": 1}),
+                        step("after", "judge", needs=["child"]),
+                    ),
+                ),
+            ),
+        ),
+        step("end", "judge", needs=["rounds"], input={"text": cel("steps.rounds.each.data[0].after.seen.context[0]")}),
+        answer="end",
     ),
     flow(
         "d_failing",
@@ -387,7 +414,18 @@ async def test_items_flow_through_a_group_and_its_rounds(engine: Engine) -> None
     assert set(made(job)) == {
         "end/judge", *(f"draft[{n}]/judge" for n in "xy"), *(f"twice[{n}/{r}]/judge" for n in "xy" for r in (1, 2)),
     }  # fmt: skip
+    assert {(call.key, call.status) for call in job.calls if call.step == "child"} == {
+        (f"{n}/{r}", CallStatus.COMPLETED) for n in "xy" for r in (1, 2)
+    }
+    assert (job.calls_done, len(job.calls)) == (11, 11)
     await replays(engine, job)
+
+
+async def test_a_step_sees_the_child_of_its_round_and_item(engine: Engine) -> None:
+    job = await engine.run("d_family", {"names": ["x"]})
+    assert job.state is JobState.COMPLETED, job.error
+    assert job.result is not None
+    assert job.result["output"] == "child"
 
 
 async def test_a_handler_runs_only_after_a_failure(engine: Engine) -> None:
@@ -470,4 +508,4 @@ async def test_a_job_continues_in_new_runs_without_a_call_made_twice(tmp_path: P
     assert made(job) == dict.fromkeys(expected, 1)
     assert events.count("job.continued") >= 1
     assert (events.count("step.items"), events.count("step.round")) == (1, 16)
-    assert (job.calls_done, len(job.calls)) == (25, 25)
+    assert (job.calls_done, len(job.calls)) == (41, 41)
