@@ -53,16 +53,15 @@ async def measure(folder: Path, console: Console, *, hours: float, rate: float) 
 
 async def _jobs(connections: list[Connection], rate: float) -> None:
     """Start jobs at a constant rate, and wait for each. A connection that is still busy is a failure of the machine."""
-    running: set[asyncio.Task[None]] = set()
+    running: dict[Connection, asyncio.Task[None]] = {}
     due = time.monotonic()
-    for connection in cycle(connections):
-        due += 1 / rate
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        if len(running) >= len(connections):
-            raise BenchFailed(f"this machine does not finish {rate:g} jobs a second")
-        job = asyncio.create_task(waited_for(connection, J3))
-        running.add(job)
-        job.add_done_callback(running.discard)
+    async with asyncio.TaskGroup() as jobs:
+        for connection in cycle(connections):
+            due += 1 / rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if connection in running and not running[connection].done():
+                raise BenchFailed(f"this machine does not finish {rate:g} jobs a second")
+            running[connection] = jobs.create_task(waited_for(connection, J3))
 
 
 def _megabytes(command: Command) -> float:
@@ -93,9 +92,11 @@ def main() -> int:
     with TemporaryDirectory(prefix="orchestrator-growth-") as folder:
         try:
             samples = asyncio.run(measure(Path(folder), console, hours=options.hours, rate=options.rate))
-        except BenchFailed as fault:
-            console.print(f"bench: {fault}", style="bold", markup=False)
-            return 1
+        except* BenchFailed as faults:
+            console.print(f"bench: {faults.exceptions[0]}", style="bold", markup=False)
+            samples = {}
+    if not samples:
+        return 1
     show(console, samples)
     if options.json:
         options.json.write_text(json.dumps(samples, indent=2) + "\n")
