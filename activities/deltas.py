@@ -18,6 +18,10 @@ class CallText:
         self._attempt = attempt
         self._index = 0
 
+    async def is_read(self) -> bool:
+        """Whether somebody reads the text of the job now."""
+        return await self._bus.has_readers(self._job_id)
+
     def text(self, piece: str) -> None:
         """Publish a piece of the answer."""
         self._publish(DeltaKind.TEXT, piece)

@@ -23,6 +23,10 @@ class MemoryBus:
             reader.waiting.append(delta)
             reader.new_delta.set()
 
+    async def has_readers(self, job_id: str) -> bool:
+        """Whether the job has a reader in this process."""
+        return job_id in self._readers
+
     async def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
         """The job's deltas from the first `anext` on; close the generator after use."""
         reader = _Reader(self._capacity)

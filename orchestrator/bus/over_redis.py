@@ -26,6 +26,7 @@ _BATCH: Final = 100
 _TIMEOUT: Final = 2.0  # Seconds for one response of Redis.
 _WARN_EVERY: Final = 60.0
 _MAX_CAUSE_LENGTH: Final = 300
+_LOOK_SECONDS: Final = 0.25  # For the number of readers. A call waits for it.
 _FAULTS: Final = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class RedisBus:
         self._pubsub: PubSub | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._lost = 0
+        self._no_look_before = float("-inf")
         self._warned_at = float("-inf")
 
     def publish(self, delta: Delta) -> None:
@@ -88,6 +90,20 @@ class RedisBus:
         self._unsent.append(delta)
         self._new_delta.set()
         self._run("send deltas", self._send)
+
+    async def has_readers(self, job_id: str) -> bool:
+        """Whether a process has a reader of the job: one request to Redis, and none soon after one that failed."""
+        if await self._memory.has_readers(job_id):
+            return True
+        if self._clock() < self._no_look_before:
+            return False
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                counts = await self._redis.pubsub_numsub(_channel(job_id))
+        except _FAULTS:  # Then no reader in another process would get the text either.
+            self._no_look_before = self._clock() + self._silence
+            return False
+        return any(count for _, count in counts)
 
     async def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
         """New deltas of the job; deltas sent before the subscription is active are lost. Close the generator."""

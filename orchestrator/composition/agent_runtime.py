@@ -45,6 +45,7 @@ def open_runtime(settings: Settings, bulkhead: Bulkhead, catalogue: Catalogue, b
             openai_api_key=_plain(settings.openai_api_key),
             anthropic_api_key=_plain(settings.anthropic_api_key),
             drafted=settings.model_providers().drafted,
+            always_stream=settings.always_stream,
         ),
         bulkhead,
     )

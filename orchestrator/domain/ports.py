@@ -36,7 +36,10 @@ from orchestrator.domain.webhooks import DeliveryAttempt, DeliveryReport, Posted
 
 
 class TextSink(Protocol):
-    """Receives the text of a running call for its readers (A7). Neither method waits or raises."""
+    """Receives the text of a running call for its readers (A7). No method raises; only `is_read` may wait."""
+
+    async def is_read(self) -> bool:
+        """Whether somebody reads the text of the job now."""
 
     def text(self, piece: str) -> None:
         """Add a piece of the answer."""
@@ -188,6 +191,9 @@ class DeltaBus(Protocol):
 
     def publish(self, delta: Delta) -> None:
         """Publish a delta. Does not wait or raise: a full queue drops it, and there may be no reader."""
+
+    async def has_readers(self, job_id: str) -> bool:
+        """Whether somebody reads the deltas of a job now; False if that cannot be found out soon. Never raises."""
 
     def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
         """The job's deltas from now on. Close the generator after use. A slow reader misses some."""

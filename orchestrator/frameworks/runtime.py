@@ -174,6 +174,10 @@ class _AnyInput(BaseModel):
 class _NoSink:
     """A `TextSink` that drops all text."""
 
+    async def is_read(self) -> bool:
+        """Nobody reads it."""
+        return False
+
     def text(self, piece: str) -> None:
         """Drop the text."""
 

@@ -1,10 +1,10 @@
 """Reads the text of an answer while it streams: counts it for heartbeats, and sends readable pieces to a sink."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterable, Callable
 from typing import Final
 
-from pydantic_ai import RunContext
 from pydantic_ai.messages import (
     AgentStreamEvent,
     PartDeltaEvent,
@@ -48,8 +48,12 @@ class AnswerText:
         self._is_repeated = False
         self._timer: asyncio.TimerHandle | None = None
 
-    async def read(self, _: RunContext[None], events: AsyncIterable[AgentStreamEvent]) -> None:
-        """Read the events of a response. This is an `event_stream_handler` of pydantic-ai."""
+    async def is_read(self) -> bool:
+        """Whether somebody reads the text of the job now."""
+        return await self._sink.is_read()
+
+    async def read(self, events: AsyncIterable[AgentStreamEvent]) -> None:
+        """Read the events of a response."""
         self._index = None
         try:
             async for event in events:
@@ -135,6 +139,8 @@ def _text_of(event: AgentStreamEvent) -> str:
             return text
         case PartStartEvent(part=ToolCallPart(args=str(text))):
             return text
+        case PartStartEvent(part=ToolCallPart(args=dict(arguments))):  # Of a response in one piece.
+            return json.dumps(arguments, ensure_ascii=False)
         case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
             return text
         case PartDeltaEvent(delta=ThinkingPartDelta(content_delta=str(text))):

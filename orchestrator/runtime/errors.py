@@ -32,10 +32,13 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.text import error_name, sound
 from orchestrator.domain.usage import Usage
 from orchestrator.runtime.output_models import faults_of
-from orchestrator.runtime.responses import is_whole, says_nothing
+from orchestrator.runtime.responses import says_nothing
 
 MESSAGE_LIMIT: Final = 300
 STREAM_STOPPED: Final = "The provider's stream stopped before it said that the answer was complete."
+
+TIMED_OUT: Final = "The model did not finish within the step's time."
+TRUNCATED: Final = "The answer does not fit max_tokens; raise config.max_tokens."
 
 _INVALID: Final = "The model's answer does not fit the agent's output model, even after a request to correct it"
 _EMPTY: Final = "The model returned an empty answer twice. Try another model."
@@ -84,31 +87,21 @@ _SECRETS: Final = re.compile(
 def agent_error(
     error: Exception,
     *,
-    last: ModelResponse | None = None,
+    answered: bool = False,
     secrets: Sequence[str] = (),
     usage: Usage | None = None,
-    faults: str = "",
 ) -> AgentError:
     """Convert an error of the model layer: its kind, whether to retry, and when.
 
-    `last` is the last response of the model, if there was one. `secrets` are masked in the provider's message. `usage`
-    is billed for the failed call. `faults` says why its last answer did not fit.
+    `answered` says that the model has responded. `secrets` are masked in the provider's message. `usage` is billed for
+    the failed call.
     """
-    if last is not None and not isinstance(error, (AgentRunError, UserError)):
+    if answered and not isinstance(error, (AgentRunError, UserError)):
         # The model has answered: another attempt would pay again.
         message = f"The model's answer cannot be read ({error_name(error)})."
         return AgentError(message, kind="malformed_output", retryable=False, usage=usage)
-    if last is not None and type(error) is UnexpectedModelBehavior:
-        if not is_whole(last):
-            return AgentError(STREAM_STOPPED, kind="provider_unreachable", retryable=True, usage=usage)
-        if says_nothing(last):
-            return AgentError(_EMPTY, kind="malformed_output", retryable=False, usage=usage)
     kind, retryable, sentence = _classify(error)
-    details = (
-        ""
-        if kind == "provider_authentication"
-        else _details(error) or (faults if type(error) is UnexpectedModelBehavior else "")
-    )
+    details = "" if kind == "provider_authentication" else _details(error)
     status = f" (HTTP {error.status_code})" if isinstance(error, ModelHTTPError) else ""
     return AgentError(
         scrub(f"{sentence}{status}{': ' if details else '.'}{details}", secrets),
@@ -117,6 +110,12 @@ def agent_error(
         retry_after=error.retry_after if retryable and isinstance(error, ModelAPIError) else None,
         usage=usage,
     )
+
+
+def misfit(last: ModelResponse, faults: str) -> AgentError:
+    """The error for a call whose last answer does not fit the output model. `faults` says why."""
+    sentence = _EMPTY if says_nothing(last) else f"{_INVALID}{': ' if faults else '.'}{faults}"
+    return AgentError(scrub(sentence), kind="malformed_output", retryable=False)
 
 
 def scrub(text: str, secrets: Sequence[str] = ()) -> str:

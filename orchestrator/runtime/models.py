@@ -12,7 +12,7 @@ from orchestrator.domain.errors import AgentError, ModelNotConfigured
 from orchestrator.domain.model_choice import DOCUMENTED_MODELS, ChosenModel, Providers
 from orchestrator.network.loopback import leads_to_this_machine
 from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.runtime.gateways import refuse_other_than_events
+from orchestrator.runtime.gateways import refuse_other_than_answers
 from orchestrator.runtime.offline import offline_model
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class ModelConfig:
     openai_api_key: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     drafted: frozenset[str] = DOCUMENTED_MODELS
+    always_stream: bool = False
 
     @property
     def providers(self) -> Providers:
@@ -60,7 +61,7 @@ class ModelSource:
             timeout=_TIMEOUT,
             limits=_LIMITS,
             trust_env=not leads_to_this_machine(config.llm_base_url or OPENAI_URL),
-            event_hooks={"response": [refuse_other_than_events]},
+            event_hooks={"response": [refuse_other_than_answers]},
         )
         self._openai = _openai(config, self._http)
         self._anthropic = _anthropic(config.anthropic_api_key, self._http)
@@ -68,6 +69,11 @@ class ModelSource:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._http.aclose()
+
+    @property
+    def streams(self) -> bool:
+        """Whether every request is for a stream, also if nobody reads its text."""
+        return self._config.always_stream
 
     @property
     def secrets(self) -> tuple[str, ...]:

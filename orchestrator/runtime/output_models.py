@@ -2,11 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
-from pydantic import ValidationError, create_model, model_validator
-from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic import ValidationError
 
 from orchestrator.domain.agents import AgentOutput
 from orchestrator.runtime.answer_json import objects
@@ -18,13 +16,6 @@ _MAX_FAULTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class RawAnswer:
-    """An answer of the model as JSON, before validation."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
 class InvalidAnswer:
     """Why an answer does not fit: `correction` is the request to the model, `faults` the text for people."""
 
@@ -32,23 +23,10 @@ class InvalidAnswer:
     faults: str
 
 
-@cache
-def raw_model(model: type[AgentOutput]) -> type[AgentOutput]:
-    """A model with the same schema that accepts any JSON as `RawAnswer`."""
-    validators: Any = {"raw_model": model_validator(mode="wrap")(_raw_answer)}
-    return create_model(
-        model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, __validators__=validators
-    )
-
-
-def _raw_answer(cls: type[AgentOutput], value: Any, handler: ModelWrapValidatorHandler[AgentOutput]) -> Any:
-    return RawAnswer(value)
-
-
-def read(model: type[AgentOutput], answer: RawAnswer) -> AgentOutput | InvalidAnswer:
-    """Validate an answer with its output model. Runs author code."""
+def read(model: type[AgentOutput], arguments: dict[str, Any]) -> AgentOutput | InvalidAnswer:
+    """Validate the arguments of the answer tool with the output model. Runs author code."""
     try:
-        return model.model_validate_json(json.dumps(answer.value))
+        return model.model_validate_json(json.dumps(arguments))
     except ValidationError as error:
         details = error.json(include_url=False, include_context=False)
         return InvalidAnswer(f"{error.error_count()} validation errors:\n```json\n{details}\n```", faults_of(error))

@@ -1,29 +1,12 @@
-"""Repairs the responses of models, and keeps the last one for error messages."""
+"""Repairs the responses of models: halves of emojis, NUL characters, JSON inside other text."""
 
 from dataclasses import replace
 from typing import Any
 
-from pydantic_ai import RunContext
-from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import ModelResponse, ModelResponsePart, TextPart, ThinkingPart, ToolCallPart
-from pydantic_ai.models import ModelRequestContext
 
 from orchestrator.domain.text import sound, sound_data
 from orchestrator.runtime.answer_json import repaired
-
-
-class SoundResponses(AbstractCapability[None]):
-    """Repairs responses: halves of emojis, NUL characters, JSON inside other text."""
-
-    def __init__(self) -> None:
-        self.last: ModelResponse | None = None
-
-    async def after_model_request(
-        self, ctx: RunContext[None], *, request_context: ModelRequestContext, response: ModelResponse
-    ) -> ModelResponse:
-        """Repair a response. pydantic-ai calls this once for each request to the model."""
-        self.last = sound_response(response)
-        return self.last
 
 
 def sound_response(response: ModelResponse) -> ModelResponse:

@@ -1,25 +1,20 @@
 """Runs one turn of an agent with tools: exactly one model request (decision 0035)."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 from pydantic_ai import ModelSettings
-from pydantic_ai.direct import model_request_stream
 from pydantic_ai.messages import (
-    AgentStreamEvent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
     ToolCallPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RunUsage
 
 from orchestrator.domain.agents import Agent, AgentOutput, Deliverable
@@ -34,13 +29,14 @@ from orchestrator.domain.turns import ARGUMENT_BYTES, AgentTurn, ToolRequest, Tu
 from orchestrator.domain.usage import Usage
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
+from orchestrator.runtime.errors import STREAM_STOPPED, TIMED_OUT, TRUNCATED, agent_error
 from orchestrator.runtime.lengths import Length
 from orchestrator.runtime.mcp_tools import McpTools
 from orchestrator.runtime.models import ModelSource
-from orchestrator.runtime.output_models import InvalidAnswer, RawAnswer, read, read_text
+from orchestrator.runtime.output_models import InvalidAnswer, read, read_text
 from orchestrator.runtime.prompts import user_prompt
-from orchestrator.runtime.responses import is_whole, says_nothing, sound_response
+from orchestrator.runtime.requests import answer_tool, response_of
+from orchestrator.runtime.responses import is_whole, says_nothing
 from orchestrator.runtime.results import agent_result
 from orchestrator.runtime.toolbox import Offer, beginning, offers
 from orchestrator.runtime.turn_messages import (
@@ -75,6 +71,7 @@ class _Turn:
     box: list[Offer]
     cut: bool
     records: Sequence[TurnRecord]
+    is_repeated: bool
 
     @property
     def is_last(self) -> bool:
@@ -110,7 +107,8 @@ class TurnRunner:
         prompt = user_prompt(task)
         records = await self._earlier(task, turn)
         digest = digest_of(prompt, records[-1] if records else None, turn.answers)
-        if attempt > task.earlier + 1:
+        is_repeated = attempt > task.earlier + 1
+        if is_repeated:
             stored = await self._records.turn(task.job_id, turn_id(task, turn.number))
             if stored is not None and stored.digest == digest:
                 return stored.result
@@ -123,7 +121,7 @@ class TurnRunner:
         history = [message for record in records for message in messages_of(record)]
         listed = await self._mcp_tools.listed(agent, task)
         box = self._box(agent, listed, cut=cut)
-        current_turn = _Turn(agent, task, turn, digest, history, request, box, cut, records)
+        current_turn = _Turn(agent, task, turn, digest, history, request, box, cut, records, is_repeated)
         record = await self._ask(current_turn, answer_text, prompt)
         if listed.changed and turn.number == 1:
             record.result = record.result.model_copy(update={"changed_tools": listed.changed})
@@ -152,11 +150,9 @@ class TurnRunner:
         response: ModelResponse | None = None
         try:
             async with asyncio.timeout(limit):
-                response = await self._respond(turn, model, length, answer_text)
+                response = await self._respond(turn, model, length, answer_text, limit)
         except TimeoutError:
-            raise AgentError(
-                "The model did not finish within the step's time.", kind="provider_timeout", retryable=True
-            ) from None
+            raise AgentError(TIMED_OUT, kind="provider_timeout", retryable=True) from None
         except AgentError:
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's response can break it anywhere
@@ -171,29 +167,29 @@ class TurnRunner:
             error.usage = error.usage or usage
             raise
 
-    async def _respond(self, turn: _Turn, model: Model, length: Length, answer_text: AnswerText) -> ModelResponse:
+    async def _respond(
+        self, turn: _Turn, model: Model, length: Length, answer_text: AnswerText, seconds: float
+    ) -> ModelResponse:
         agent = turn.agent
         request = replace(turn.request, instructions=f"{agent.instructions or agent.description}\n\n{FRAMING}")
         settings = ModelSettings(temperature=_temperature(agent, turn.task), max_tokens=length.tokens)
         if turn.is_last and model.profile.get("supports_forced_tool_choice", True):
             settings["tool_choice"] = [ANSWER_TOOL]
-        answer = ToolDefinition(
-            name=ANSWER_TOOL,
-            description="Give the complete answer.",
-            parameters_json_schema=agent.output_model.model_json_schema(),
-            kind="output",
-        )
         parameters = ModelRequestParameters(
             function_tools=[] if turn.is_last else [offer.definition() for offer in turn.box],
             output_mode="tool",
-            output_tools=[answer],
+            output_tools=[answer_tool(agent.output_model)],
             allow_text_output=True,
         )
-        async with model_request_stream(
-            model, [*turn.history, request], model_settings=settings, model_request_parameters=parameters
-        ) as stream:
-            await answer_text.read(None, _answer_events(stream))  # type: ignore[arg-type]
-            return sound_response(stream.get())
+        return await response_of(
+            model,
+            [*turn.history, request],
+            settings=settings,
+            parameters=parameters,
+            answer_text=answer_text,
+            seconds=seconds,
+            stream=turn.is_repeated or self._models.streams,
+        )
 
     def _usage(self, agent: Agent, model: Model, response: ModelResponse) -> Usage:
         run_usage = RunUsage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
@@ -233,7 +229,7 @@ class TurnRunner:
         arguments = arguments_of(call)
         if arguments is None:
             return InvalidAnswer("The arguments are not a JSON object.", "answer: not a JSON object")
-        return await self._bulkhead.watch(agent.id, partial(read, agent.output_model, RawAnswer(arguments)))
+        return await self._bulkhead.watch(agent.id, partial(read, agent.output_model, arguments))
 
     async def _uses(self, turn: _Turn, calls: Sequence[ToolCallPart]) -> tuple[list[ToolRequest], dict[int, str]]:
         """The tool calls for the workflow, their arguments checked before anything is scheduled."""
@@ -353,8 +349,7 @@ def _check(response: ModelResponse, length: Length, usage: Usage) -> None:
         if length.cut:
             raise length.exceeded(usage)
         if response.tool_calls:
-            message = "The answer does not fit max_tokens; raise config.max_tokens."
-            raise AgentError(message, kind="output_truncated", retryable=False, usage=usage)
+            raise AgentError(TRUNCATED, kind="output_truncated", retryable=False, usage=usage)
     if says_nothing(response):
         raise AgentError(
             "The model returned an empty answer. Try another model.",
@@ -367,15 +362,3 @@ def _check(response: ModelResponse, length: Length, usage: Usage) -> None:
 def _temperature(agent: Agent, task: AgentTask) -> float:
     requested = task.config.temperature
     return agent.settings.default_temperature if requested is None else requested
-
-
-async def _answer_events(events: AsyncIterable[Any]) -> AsyncIterator[AgentStreamEvent]:
-    """The events of a response, without the arguments of tools other than the answer: no reader wants those."""
-    left_out: set[int] = set()
-    async for event in events:
-        if isinstance(event, PartStartEvent):
-            left_out.discard(event.index)
-            if isinstance(event.part, ToolCallPart) and event.part.tool_name != ANSWER_TOOL:
-                left_out.add(event.index)
-        if not (isinstance(event, PartStartEvent | PartDeltaEvent) and event.index in left_out):
-            yield event

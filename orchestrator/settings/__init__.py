@@ -149,6 +149,9 @@ class Settings(SourcedSettings):
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
+    always_stream: bool = Field(
+        default=False, description="Ask models for streams even if nobody reads: for gateways that cut silent requests."
+    )
     default_model: str | None = Field(default=None, description="`provider:model` for every agent without a model.")
     drafted_models: str = Field(
         default="anthropic/claude-3.5-sonnet,gpt-4",

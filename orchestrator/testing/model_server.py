@@ -18,7 +18,7 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentTask
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
-from orchestrator.testing.scripts import Failure, Reply, ScriptOver, Scripts, Silence, chunks, offered
+from orchestrator.testing.scripts import Failure, Reply, ScriptOver, Scripts, Silence, chunks, document, offered
 
 _REJECTED: Final = 400
 
@@ -83,6 +83,8 @@ class ModelServer:
         if isinstance(reply, Failure):
             headers = {} if reply.retry_after is None else {"retry-after": str(reply.retry_after)}
             return _error(reply.status, reply.message, headers)
+        if not body.get("stream") and not isinstance(reply, Silence):
+            return JSONResponse(document(reply, offered(body)))
         return StreamingResponse(_stream(reply, offered(body)), media_type="text/event-stream")
 
 

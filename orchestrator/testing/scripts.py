@@ -7,12 +7,14 @@ calls and repeated attempts are real. Agents without a script keep the offline d
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from orchestrator.domain.agents import Agent, AgentOutput
 from orchestrator.runtime.turn_messages import ANSWER_TOOL
+
+_USAGE: Final = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,25 @@ def chunks(reply: Reply, tools: Sequence[str]) -> list[dict[str, Any]]:
     finish = "stop" if as_text else "tool_calls"
     ends: list[tuple[dict[str, Any], str | None]] = [*((delta, None) for delta in deltas), ({}, finish)]
     return [_chunk(choices=[{"index": 0, "delta": delta, "finish_reason": reason}]) for delta, reason in ends] + [
-        _chunk(choices=[], usage={"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120})
+        _chunk(choices=[], usage=_USAGE)
     ]
+
+
+def document(reply: Reply, tools: Sequence[str]) -> dict[str, Any]:
+    """The same answer in one piece, for a request that is not for a stream."""
+    uses = reply.tools if isinstance(reply, Calls) else (ToolUse(ANSWER_TOOL, _plain(reply)),)
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    if not isinstance(reply, Calls) and ANSWER_TOOL not in tools:
+        message["content"], finish = json.dumps(uses[0].arguments), "stop"
+    else:
+        functions = [{"name": use.name, "arguments": json.dumps(use.arguments)} for use in uses]
+        message["tool_calls"] = [
+            {"id": f"call_{index}", "type": "function", "function": function}
+            for index, function in enumerate(functions, 1)
+        ]
+        finish = "tool_calls"
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return _chunk(choices=[choice], usage=_USAGE) | {"object": "chat.completion"}
 
 
 def _plain(reply: object) -> dict[str, Any]:

@@ -14,17 +14,17 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.usage import Usage
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
-from tests.activities.test_runtime import ANSWER, KEY, NOW, Estimate, failure_of, make_agent, make_task, run_on
+from tests.activities.test_runtime import ANSWER, BOTH, KEY, NOW, Estimate, failure_of, make_agent, make_task, run_on
 from tests.fakes.openai_server import Answer, Failure, OpenAIServer, Page
 from tests.fakes.sink import Sink
 
 FITTING = json.dumps({"summary": "s", "output": "o", "hours": 3})
 
 
-async def answered(*script: Answer | Failure | Page, agent: Agent | None = None) -> AgentResult:
+async def answered(*script: Answer | Failure | Page, agent: Agent | None = None, reader: bool = True) -> AgentResult:
     """The result of a call that took one request."""
     async with OpenAIServer(*script) as server:
-        result: AgentResult = await run_on(server, agent=agent)
+        result: AgentResult = await run_on(server, agent=agent, sink=Sink(reader=reader))
     assert len(server.received) == 1
     AgentResult.model_validate_json(result.model_dump_json())
     return result
@@ -60,8 +60,9 @@ async def returned(output: Any, model: type[AgentOutput] = AgentOutput) -> Agent
         (Answer('{"summary": "s", "output": "two\nlines"}'), "two\nlines"),
     ],
 )
-async def test_text_is_made_sound_after_one_request(answer: Answer, output: str) -> None:
-    assert (await answered(answer)).output == output
+@BOTH
+async def test_text_is_made_sound_after_one_request(answer: Answer, output: str, reader: bool) -> None:
+    assert (await answered(answer, reader=reader)).output == output
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,30 @@ async def test_what_a_gateway_says_with_status_200_is_sorted_after_one_request(
     async with OpenAIServer(page) as server:
         with pytest.raises(AgentError) as failed:
             await run_on(server)
+    assert (failed.value.kind, failed.value.retryable) == (kind, retryable)
+    assert said in failed.value.message
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "retryable", "said"),
+    [
+        (Page('{"error": {"code": 502, "message": "upstream"}}'), "provider_unavailable", True, "upstream"),
+        (Page('{"error": {"message": "bad"}, "status": 400}'), "provider_rejected", False, "bad"),
+        (Page('{"choices": null, "error": {"code": 429, "message": "s"}}'), "provider_rate_limited", True, "s"),
+        (Page("<html><title>Sign &amp; in</title>", "text/html"), "provider_unavailable", True, "'Sign & in'"),
+        (Page("", "text/plain"), "provider_unavailable", True, "base URL"),
+        (Page('{"choices": []}'), "provider_rejected", False, "without an answer"),
+        (Page('{"choices": [{"message": 3}]}'), "provider_rejected", False, "without an answer"),
+        (Page('data: {"choices": []}\n\n', "text/event-stream"), "provider_unavailable", True, "with a stream"),
+    ],
+)
+async def test_what_a_gateway_says_in_place_of_one_document_is_sorted_after_one_request(
+    page: Page, kind: str, retryable: bool, said: str
+) -> None:
+    async with OpenAIServer(page) as server:
+        with pytest.raises(AgentError) as failed:
+            await run_on(server, sink=Sink(reader=False))
     assert (failed.value.kind, failed.value.retryable) == (kind, retryable)
     assert said in failed.value.message
     assert len(server.received) == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from activities.deltas import CallText
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.domain.agents import Agent, AgentOutput
 from orchestrator.domain.commands import AgentResult, AgentTask
@@ -198,3 +199,12 @@ async def test_a_function_agent_says_nothing_on_its_own():
     bench = Bench(answering(), bus=heard, attempt=2, function=function)
     await bench.run()
     assert heard.deltas == []
+
+
+async def test_a_call_knows_of_the_readers_of_its_job_alone():
+    bus = MemoryBus()
+    reading = asyncio.ensure_future(anext(bus.subscribe("job_1")))
+    await eventually(lambda: bus.has_readers("job_1"), bool)
+    tasks = [make_task(job_id=job_id) for job_id in ("job_1", "job_2")]
+    assert [await CallText(bus, task, "writer", 1).is_read() for task in tasks] == [True, False]
+    reading.cancel()

@@ -18,7 +18,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Step, Timeouts
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
-from orchestrator.runtime.output_models import raw_model
+from orchestrator.runtime.requests import LONG
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import MODEL, Answer, Failure, OpenAIServer
 from tests.fakes.sink import Sink
@@ -73,27 +73,47 @@ def make_task(*, timeout: float = 30.0, config: JobConfig | None = None, **more:
     return AgentTask(**(defaults | more))
 
 
-async def run_on(server: OpenAIServer, agent: Agent | None = None, task: AgentTask | None = None, progress=None) -> Any:
-    models = ModelSource(ModelConfig(llm_base_url=server.url, llm_api_key=KEY))
+async def run_on(
+    server: OpenAIServer,
+    agent: Agent | None = None,
+    task: AgentTask | None = None,
+    *,
+    progress=None,
+    sink: Sink | None = None,
+    attempt: int = 1,
+    config: ModelConfig | None = None,
+) -> Any:
+    models = ModelSource(config or ModelConfig(llm_base_url=server.url, llm_api_key=KEY))
     try:
         return await AgentRunner(models, lambda: NOW).run(
-            agent or make_agent(), task or make_task(), attempt=1, progress=progress or (lambda _: None), sink=Sink()
+            agent or make_agent(),
+            task or make_task(),
+            attempt=attempt,
+            progress=progress or (lambda _: None),
+            sink=sink or Sink(),
         )
     finally:
         await models.aclose()
 
 
-async def failure_of(*script: Answer | Failure, task: AgentTask | None = None) -> tuple[AgentError, OpenAIServer]:
+async def failure_of(
+    *script: Answer | Failure, task: AgentTask | None = None, reader: bool = True
+) -> tuple[AgentError, OpenAIServer]:
     async with OpenAIServer(*script) as server:
         with pytest.raises(AgentError) as failed:
-            await run_on(server, task=task)
+            await run_on(server, task=task, sink=Sink(reader=reader))
     return failed.value, server
 
 
+BOTH = pytest.mark.parametrize("reader", [True, False], ids=["read", "unread"])
+
+
 @ledger("D-030")
-async def test_an_answer_becomes_a_result_with_usage_and_published_cost():
+@BOTH
+async def test_an_answer_becomes_a_result_with_usage_and_published_cost(reader: bool):
     async with OpenAIServer(Answer(ANSWER)) as server:
-        result = await run_on(server)
+        result = await run_on(server, sink=Sink(reader=reader))
+    assert server.received[0].body["stream"] is reader
     assert result.step == "plan"
     assert result.agent == "product_manager"
     assert (result.summary, result.output) == ("Done.", "# PRD")
@@ -135,6 +155,41 @@ async def test_overrides_of_the_request_arrive_at_the_server():
         await run_on(server, task=make_task(config=config))
     body = server.received[0].body
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("claude-3-opus", 0.0, 55)
+
+
+async def test_without_a_reader_the_model_is_asked_for_its_answer_in_one_piece_which_late_readers_get():
+    sink, seen = Sink(reader=False), []
+    async with OpenAIServer(Answer(ANSWER)) as server:
+        await run_on(server, sink=sink, progress=seen.append)
+    assert server.received[0].body["stream"] is False
+    assert (sink.sent, seen) == (["# PRD"], [len(json.dumps(ANSWER))])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"attempt": 2},  # A gateway may have cut the silent connection of the first one.
+        {"task": make_task(config=JobConfig(max_tokens=LONG + 1))},
+        {"always_stream": True},
+    ],
+    ids=["repeated", "long", "setting"],
+)
+async def test_what_a_silent_connection_may_not_survive_is_streamed_without_a_reader(more: dict[str, Any]):
+    always = more.pop("always_stream", False)
+    async with OpenAIServer(Answer(ANSWER)) as server:
+        config = ModelConfig(llm_base_url=server.url, always_stream=always)
+        result = await run_on(server, sink=Sink(reader=False), config=config, **more)
+    assert server.received[0].body["stream"] is True
+    assert result.output == "# PRD"
+
+
+async def test_a_correction_answers_every_tool_call_of_the_answer_before():
+    async with OpenAIServer(Answer({"summary": "s"}), Answer(ANSWER)) as server:
+        await run_on(server)
+    asked = server.received[1].body["messages"]
+    assert [message["role"] for message in asked] == ["system", "user", "assistant", "tool"]
+    assert asked[3]["tool_call_id"] == asked[2]["tool_calls"][0]["id"]
+    assert "Field required" in asked[3]["content"]
 
 
 async def test_progress_grows_to_the_length_of_the_answer():
@@ -216,8 +271,9 @@ async def test_text_cut_at_max_tokens_is_marked():
         (Answer("Half an", as_text=True, then="stop"), "provider_unreachable", True),
     ],
 )
-async def test_every_failure_of_the_provider_is_sorted_once_after_one_request(reply, kind, retryable):
-    error, server = await failure_of(reply)
+@BOTH
+async def test_every_failure_of_the_provider_is_sorted_once_after_one_request(reply, kind, retryable, reader):
+    error, server = await failure_of(reply, reader=reader)
     assert (error.kind, error.retryable) == (kind, retryable)
     assert error.retry_after is None
     assert len(error.message) <= 300
@@ -242,8 +298,9 @@ async def test_retry_after_as_a_date_is_kept():
     [Answer('{"summary": '), Answer({"summary": 3, "output": "o"}), Answer('{"summary": ', as_text=True)],
     ids=["broken json", "wrong type", "broken json as text"],
 )
-async def test_an_answer_that_never_fits_is_malformed_and_billed(reply):
-    error, server = await failure_of(reply)
+@BOTH
+async def test_an_answer_that_never_fits_is_malformed_and_billed(reply, reader):
+    error, server = await failure_of(reply, reader=reader)
     assert (error.kind, error.retryable) == ("malformed_output", False)
     assert "does not fit the agent's output model" in error.message
     assert error.usage is not None
@@ -292,8 +349,9 @@ async def test_a_prompt_that_needs_more_than_is_left_is_not_sent():
     assert (error.kind, error.retryable, server.received) == ("budget_exceeded", False, [])
 
 
-async def test_a_call_ends_itself_before_the_steps_time_is_over():
-    error, server = await failure_of(Answer(ANSWER, then="hang"), task=make_task(timeout=1.0))
+@BOTH
+async def test_a_call_ends_itself_before_the_steps_time_is_over(reader: bool):
+    error, server = await failure_of(Answer(ANSWER, then="hang"), task=make_task(timeout=1.0), reader=reader)
     assert (error.kind, error.retryable) == ("provider_timeout", True)
     await asyncio.wait_for(server.disconnected.wait(), 10)
 
@@ -461,7 +519,3 @@ async def test_a_validator_that_blocks_fails_the_call_that_is_drafted_offline() 
         await runner.run(make_agent(output_model=Slow), make_task(), attempt=1, progress=lambda _: None, sink=Sink())
     await models.aclose()
     assert (failed.value.kind, failed.value.retryable) == ("agent_blocked", False)
-
-
-def test_an_unread_output_model_has_the_schema_of_its_own() -> None:
-    assert raw_model(Estimate).model_json_schema() == Estimate.model_json_schema()

@@ -21,14 +21,14 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from orchestrator.domain.jobs import Job, JobState, ToolStatus
 from orchestrator.plugins import load_plugins
 from orchestrator.projection.job import project
 from orchestrator.testing import Engine, assert_replays, calls, eventually, running_engine, tool
-from orchestrator.testing.scripts import Reply, chunks
+from orchestrator.testing.scripts import Reply, chunks, document
 from tests.e2e.plugin import EFFECTS
 from tests.e2e.processes import Command
 
@@ -95,7 +95,7 @@ class PatternModel:
     def marker(self, number: int) -> str:
         return f"answer-{number}-end"
 
-    async def complete(self, request: Request) -> StreamingResponse:
+    async def complete(self, request: Request) -> Response:
         body = await request.json()
         messages = json.dumps(body["messages"])
         [agent] = [id for id, agent in AGENTS.items() if agent.instructions in messages]
@@ -107,6 +107,8 @@ class PatternModel:
         reply = _answer(agent, tag, marker, messages, results)
         offered = [offer["function"]["name"] for offer in body.get("tools", [])]
         await asyncio.sleep(self.rng.uniform(0.02, 0.5))
+        if not body.get("stream"):
+            return JSONResponse(document(reply, offered))
 
         async def stream() -> AsyncIterator[str]:
             for chunk in chunks(reply, offered):

@@ -11,12 +11,12 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from orchestrator.domain.agents import AgentOutput
 from orchestrator.testing import calls, eventually, tool
-from orchestrator.testing.scripts import chunks
+from orchestrator.testing.scripts import chunks, document
 from tests.e2e.processes import installation
 from tests.e2e.tool_plugin import GO, SLOW
 
@@ -29,12 +29,14 @@ async def model() -> AsyncIterator[tuple[str, list[int]]]:
     """A model that asks for the next piece of work until it has ten results: its address, and the results it had."""
     requests: list[int] = []
 
-    async def complete(request: Request) -> StreamingResponse:
+    async def complete(request: Request) -> Response:
         body = await request.json()
         done = sum(message["role"] == "tool" for message in body["messages"])
         requests.append(done)
         reply = calls(tool("work", number=done + 1)) if done < PIECES else AgentOutput(summary="Done.", output="Done.")
         tools = [offer["function"]["name"] for offer in body["tools"]]
+        if not body.get("stream"):
+            return JSONResponse(document(reply, tools))
 
         async def stream() -> AsyncIterator[str]:
             for chunk in chunks(reply, tools):

@@ -100,7 +100,22 @@ class OpenAIServer:
             return Response(reply.body, media_type=reply.media_type)
         if isinstance(reply, Failure):
             return JSONResponse({"error": reply.error}, status_code=reply.status, headers=reply.headers)
-        return StreamingResponse(self._stream(reply, body), media_type="text/event-stream")
+        if body.get("stream"):
+            return StreamingResponse(self._stream(reply, body), media_type="text/event-stream")
+        return StreamingResponse(self._document(reply, body), media_type="application/json")
+
+    async def _document(self, reply: Answer, request: dict[str, Any]) -> AsyncIterator[str]:
+        try:
+            document = _document(reply, request)
+            yield document[:20]
+            if reply.then in ("break", "stop"):
+                raise ConnectionResetError("scripted")
+            if reply.then == "hang":
+                await asyncio.Event().wait()
+            yield document[20:]
+        except asyncio.CancelledError:
+            self.disconnected.set()
+            raise
 
     async def _stream(self, reply: Answer, request: dict[str, Any]) -> AsyncIterator[str]:
         text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
@@ -129,6 +144,25 @@ class OpenAIServer:
         yield "data: [DONE]\n\n"
 
 
+def _document(reply: Answer, request: dict[str, Any]) -> str:
+    text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+    tools = request.get("tools", [])
+    as_tool = bool(tools) and not reply.as_text
+    message: dict[str, Any] = {"role": "assistant", "content": None if as_tool else text}
+    if as_tool:
+        function = {"name": tools[0]["function"]["name"], "arguments": text}
+        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
+    finish_reason = reply.finish_reason or ("tool_calls" if as_tool else "stop")
+    document = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_790_000_000,
+        "model": reply.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+    }
+    return json.dumps(document | ({"usage": _tokens(reply)} if reply.usage else {}))
+
+
 def _delta(piece: str, index: int, tool: str | None) -> dict[str, Any]:
     if tool is None:
         return {"content": piece}
@@ -144,8 +178,12 @@ def _event(reply: Answer, choice: dict[str, Any]) -> str:
 
 
 def _usage(reply: Answer) -> str:
+    return _chunk(reply, choices=[], usage=_tokens(reply))
+
+
+def _tokens(reply: Answer) -> dict[str, int]:
     tokens = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
-    return _chunk(reply, choices=[], usage={**tokens, "total_tokens": sum(tokens.values())})
+    return {**tokens, "total_tokens": sum(tokens.values())}
 
 
 def _chunk(reply: Answer, **more: Any) -> str:

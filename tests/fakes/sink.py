@@ -2,10 +2,17 @@
 
 
 class Sink:
-    """A `TextSink`: `pieces` since the last reset, and everything in order in `sent`, a reset as None."""
+    """A `TextSink`: `pieces` since the last reset, and everything in order in `sent`, a reset as None.
 
-    def __init__(self) -> None:
+    Without `reader`, nobody reads: the model is not asked for a stream.
+    """
+
+    def __init__(self, *, reader: bool = True) -> None:
+        self.reader = reader
         self.sent: list[str | None] = []
+
+    async def is_read(self) -> bool:
+        return self.reader
 
     def text(self, piece: str) -> None:
         self.sent.append(piece)

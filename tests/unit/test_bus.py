@@ -53,8 +53,10 @@ async def test_every_listener_of_a_job_hears_its_deltas_in_order():
     await expect_numbers(readers[0], [0, 1, 2, 3, 4])
     await expect_numbers(readers[1], [0, 1, 2, 3, 4])
     await expect_numbers(readers[2], [7])
+    assert [await bus.has_readers(job) for job in ("job_1", "job_2", "job_3")] == [True, True, False]
     for reader in readers:
         await reader.aclose()
+    assert not await bus.has_readers("job_1")
 
 
 async def test_what_nobody_listens_to_is_not_kept():
@@ -122,6 +124,7 @@ async def test_deltas_reach_another_process_in_order(redis_url: str):
         for index in range(250):
             worker.publish(piece(index))
         worker.publish(piece(7, "job_2"))
+        assert [await worker.has_readers(job) for job in ("job_1", "job_2", "job_3")] == [True, True, False]
         await expect_numbers(readers[1], [7])
         await expect_numbers(readers[0], list(range(250)))
 
@@ -204,6 +207,7 @@ async def test_a_redis_that_hangs_is_noticed_and_left(redis_server: RedisServer)
         with capture_logs() as logs:
             redis_server.freeze()
             try:
+                assert not await api.has_readers("job_2")
                 await eventually(lambda: asyncio.sleep(0, [line["error"] for line in logs]), bool, 10)
             finally:
                 redis_server.thaw()
