@@ -74,6 +74,7 @@ class Workers:
             workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
             activities=self.activities(),
             beside=self.for_deliveries(),
+            concurrent_calls=self.settings.worker_concurrent_calls,
             drain=self.settings.worker_drain_seconds,
             interceptors=[AuthorActivities(self.catalogue.activities, self.bulkhead)],
         )

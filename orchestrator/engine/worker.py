@@ -35,7 +35,7 @@ def build_worker(
     activities: Sequence[Callable[..., Any]],
     beside: Worker | None = None,
     interceptors: Sequence[Interceptor] = (),
-    concurrent_agents: int = 50,
+    concurrent_calls: int = 100,
     drain: float = 5,
 ) -> Worker:
     """A worker for workflow tasks and agent calls. It inherits our plugin from the client.
@@ -56,13 +56,13 @@ def build_worker(
         activities=list(activities),
         build_id=_BUILD,
         # For activities of plugins that are plain functions, not coroutines.
-        activity_executor=ThreadPoolExecutor(concurrent_agents, thread_name_prefix="activity"),
+        activity_executor=ThreadPoolExecutor(concurrent_calls, thread_name_prefix="activity"),
         interceptors=list(interceptors),
         plugins=[SimplePlugin("orchestrator.beside", run_context=run_beside)],
         max_cached_workflows=500,
         # Workflow tasks are CPU-bound under the GIL. This limit keeps a cold start from blocking everything else.
         max_concurrent_workflow_tasks=20,
-        max_concurrent_activities=concurrent_agents,
+        max_concurrent_activities=concurrent_calls,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=4),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=4),
         sticky_queue_schedule_to_start_timeout=_STICKY,
