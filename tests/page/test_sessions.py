@@ -161,17 +161,17 @@ async def test_guesses_are_counted(product: Callable[..., FastAPI]):
 
 
 async def test_only_failed_sign_ins_are_counted(product: Callable[..., FastAPI], running: Engine):
-    await running.services.users.add(BOOTSTRAP, "page-eve", "correct horse", [Role.ORCHESTRATION_MANAGER])
+    await running.services.users.add(BOOTSTRAP, "page-mallory", "correct horse", [Role.ORCHESTRATION_MANAGER])
     windows = dict.fromkeys((SurfaceLimit.AUTHENTICATION, SurfaceLimit.SIGN_IN), Window(limit=2, seconds=900))
     async with over(product(surface_limits=windows), **HTML) as http:
         visit = Visit(http)
         for _ in range(3):
             assert (await visit.sign_in(key=ADMIN_KEY)).status_code == 303
-            assert (await visit.sign_in(username="page-eve", password="correct horse")).status_code == 303
-        tries = (visit.sign_in(username="page-eve", password=f"guess {number}") for number in range(6))
+            assert (await visit.sign_in(username="page-mallory", password="correct horse")).status_code == 303
+        tries = (visit.sign_in(username="page-mallory", password=f"guess {number}") for number in range(6))
         parallel = [answer.status_code for answer in await asyncio.gather(*tries)]
         assert sorted(parallel) == [401, 401, 429, 429, 429, 429], "parallel guesses are counted like others"
-        refused = await visit.sign_in(username="page-eve", password="correct horse")
+        refused = await visit.sign_in(username="page-mallory", password="correct horse")
         assert refused.status_code == 429
 
 
