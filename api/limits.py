@@ -3,6 +3,8 @@
 import hashlib
 import math
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from starlette.requests import HTTPConnection, Request
@@ -30,14 +32,28 @@ async def count_surface_request(request: Request, services: Services, limit: Sur
     _keep(request, await services.limits.admit_surface(limit, client), "requests", limit)
 
 
+@asynccontextmanager
+async def counting_failures(
+    request: Request, services: Services, limit: SurfaceLimit, client: str
+) -> AsyncIterator[None]:
+    """Count the sign-in in this block against a limit if it raises `Unauthenticated`. Raises `LimitExceeded`."""
+    async with services.limits.attempt(limit, client) as allowance:
+        _keep(request, allowance, "requests", limit)
+        yield
+
+
 async def count_sign_in(request: Request, services: Services, username: str) -> None:
     """Count a sign-in by user name, from any address. Only the digest of the name is stored.
 
     Raises `LimitExceeded`.
     """
-    client = f"name:{hashlib.sha256(username.encode()).hexdigest()}"
-    allowance = await services.limits.admit_surface(SurfaceLimit.SIGN_IN, client)
+    allowance = await services.limits.admit_surface(SurfaceLimit.SIGN_IN, name_of(username))
     _keep(request, allowance, "requests", SurfaceLimit.SIGN_IN)
+
+
+def name_of(username: str) -> str:
+    """Return the client of sign-ins under a user name, from any address."""
+    return f"name:{hashlib.sha256(username.encode()).hexdigest()}"
 
 
 def client_of(principal: Principal) -> str:

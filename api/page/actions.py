@@ -8,7 +8,7 @@ from starlette.responses import Response
 from api.deps import JobId, Svc
 from api.page.errors import PageRoute
 from api.page.rendering import ROOT, see_other, url
-from api.page.visitors import AnyVisitor, Controller, Submitted
+from api.page.visitors import AnyStarter, Controller, Submitted
 from orchestrator.domain.errors import InvalidInput
 
 router = APIRouter(prefix=f"{ROOT}/jobs/{{job_id}}", include_in_schema=False, route_class=PageRoute)
@@ -39,7 +39,7 @@ async def resume(services: Svc, visitor: Controller, form: Submitted, job_id: Jo
 
 
 @router.post("/retry")
-async def retry(services: Svc, visitor: AnyVisitor, form: Submitted, job_id: JobId) -> Response:
+async def retry(services: Svc, visitor: AnyStarter, form: Submitted, job_id: JobId) -> Response:
     """Retry the job, and open the new one. Finished calls are reused."""
     started, _ = await services.retrier.retry(visitor.principal, job_id)
     return _job(started.job_id)

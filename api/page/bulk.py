@@ -18,7 +18,7 @@ from api.page.errors import PageRoute
 from api.page.jobs import definitions
 from api.page.lists import ListQuery
 from api.page.rendering import ROOT, page
-from api.page.visitors import AnyVisitor, Reader, Submitted, Visitor
+from api.page.visitors import AnyVisitor, Reader, Submitted, Visitor, any_starter, holding
 from orchestrator.domain.access import Scope
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import addressable
@@ -95,6 +95,7 @@ async def carry_out(request: Request, services: Svc, visitor: AnyVisitor, form: 
     action = next((action for action in BulkAction if action == form.text("action")), None)
     if action is None:
         raise InvalidInput("There is no such action", field="action", expected=", ".join(BulkAction))
+    await (any_starter(visitor) if action is BulkAction.RETRY else holding(Scope.JOBS_CANCEL)(visitor))
     ids = list(dict.fromkeys(form.texts("job")))
     if not 0 < len(ids) <= MOST or not all(map(addressable, ids)):
         raise InvalidInput("Name the jobs", field="job", expected=f"1 to {MOST} ids of jobs")
@@ -128,8 +129,6 @@ def _action(services: Services, visitor: Visitor, action: BulkAction, note: str)
                 return (await services.retrier.retry(principal, job_id))[0].job_id
         return ""
 
-    if action is not BulkAction.RETRY:
-        principal.require(Scope.JOBS_CANCEL)
     return act
 
 

@@ -14,7 +14,7 @@ from api.page.errors import PageRoute
 from api.page.formats import money, number
 from api.page.graph import graph
 from api.page.rendering import ROOT, page
-from api.page.visitors import MetricsVisitor
+from api.page.visitors import AgentVisitor, CatalogueVisitor, WorkflowVisitor
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.metrics import Day, ExecutionCounts, Period
 
@@ -36,7 +36,7 @@ class DayBar:
 
 
 @router.get("")
-async def catalogue_page(request: Request, services: Svc, visitor: MetricsVisitor) -> Response:
+async def catalogue_page(request: Request, services: Svc, visitor: CatalogueVisitor) -> Response:
     """Every workflow and agent with its figures of the last 30 days."""
     overview, availability = await asyncio.gather(
         services.metrics.overview(visitor.principal, _MONTH), services.catalogue.availability()
@@ -55,7 +55,7 @@ async def catalogue_page(request: Request, services: Svc, visitor: MetricsVisito
 
 
 @router.get("/workflow/{workflow_id}")
-async def workflow_page(request: Request, services: Svc, visitor: MetricsVisitor, workflow_id: str) -> Response:
+async def workflow_page(request: Request, services: Svc, visitor: WorkflowVisitor, workflow_id: str) -> Response:
     """One workflow with the graph of its plan."""
     definition = services.catalogue.workflow(workflow_id)
     overview = await services.metrics.overview(visitor.principal, _MONTH)
@@ -71,7 +71,7 @@ async def workflow_page(request: Request, services: Svc, visitor: MetricsVisitor
 
 
 @router.get("/agent/{agent_id}")
-async def agent_page(request: Request, services: Svc, visitor: MetricsVisitor, agent_id: str) -> Response:
+async def agent_page(request: Request, services: Svc, visitor: AgentVisitor, agent_id: str) -> Response:
     """One agent with its health and the figures of the last 30 days."""
     metrics, health = await asyncio.gather(
         services.metrics.agent(visitor.principal, agent_id, Period.MONTH), services.catalogue.health(agent_id)

@@ -29,7 +29,7 @@ def render(request: Request, error: OrchestratorError) -> Response:
         return see_other(url("/sign-in") + "?" + urlencode({"next": target}))
     response = page(
         request,
-        None,
+        getattr(request.state, "visitor", None) if status != 401 else None,
         "error.html",
         status=status,
         title=_TITLES.get(status, "Something went wrong"),

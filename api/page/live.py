@@ -15,6 +15,7 @@ from api.page.job import Scale, steps_values
 from api.page.rendering import ROOT, fragment
 from api.page.visitors import COOKIE, Reader, Visitor
 from api.streaming import EventStream
+from orchestrator.domain.access import Scope
 from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.jobs import Job
@@ -71,7 +72,8 @@ class _Updates:
                     is_over = upcoming.result() is None  # the next looks show the end of the job
                     await asyncio.sleep(_GATHER)
                     upcoming = asyncio.create_task(asyncio.Event().wait() if is_over else _next(events))
-                await self._services.page_sessions.read(self._cookie)
+                session = await self._services.page_sessions.read(self._cookie)
+                session.principal.require(Scope.JOBS_READ)  # the scopes of a key can change
                 current = await self._services.reader.get(principal, job.id)
                 is_busy = any(call.status.active for call in current.calls)
                 if current != job or is_busy:

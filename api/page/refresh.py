@@ -17,6 +17,7 @@ from api.page.lists import ListQuery
 from api.page.rendering import ROOT, fragment
 from api.page.visitors import COOKIE, Reader, Visitor
 from api.streaming import EventStream
+from orchestrator.domain.access import Scope
 from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.findings import Finding
@@ -57,6 +58,7 @@ class _Updates:
         try:
             while True:
                 visitor = Visitor(await self.services.page_sessions.read(self.cookie))
+                visitor.principal.require(Scope.JOBS_READ)  # the scopes of a key can change
                 values = await self.values(visitor)
                 content = _shown(values)
                 looks = looks + 1 if content == before else 1

@@ -9,7 +9,7 @@ from api.deps import Svc
 from api.page.actions import note_of
 from api.page.errors import PageRoute
 from api.page.rendering import ROOT, page, see_other, url
-from api.page.visitors import AnyVisitor, Reader, Submitted
+from api.page.visitors import AnyStarter, Reader, Submitted
 from orchestrator.domain.schedules import Interval, ScheduleTimes
 
 router = APIRouter(prefix=f"{ROOT}/schedules", include_in_schema=False, route_class=PageRoute)
@@ -32,28 +32,28 @@ async def schedule_page(request: Request, services: Svc, visitor: Reader, schedu
 
 
 @router.post("/{schedule_id}/trigger")
-async def trigger(services: Svc, visitor: AnyVisitor, form: Submitted, schedule_id: str) -> Response:
+async def trigger(services: Svc, visitor: AnyStarter, form: Submitted, schedule_id: str) -> Response:
     """Start a run now, and open its job unless the overlap policy holds it back."""
     _, job_id = await services.schedules.trigger(visitor.principal, schedule_id, None)
     return see_other(url(f"/jobs/{job_id}") if job_id else url(f"/schedules/{schedule_id}"))
 
 
 @router.post("/{schedule_id}/pause")
-async def pause(services: Svc, visitor: AnyVisitor, form: Submitted, schedule_id: str) -> Response:
+async def pause(services: Svc, visitor: AnyStarter, form: Submitted, schedule_id: str) -> Response:
     """Pause the schedule."""
     await services.schedules.pause(visitor.principal, schedule_id, note_of(form.text("note")))
     return see_other(url(f"/schedules/{schedule_id}"))
 
 
 @router.post("/{schedule_id}/unpause")
-async def unpause(services: Svc, visitor: AnyVisitor, form: Submitted, schedule_id: str) -> Response:
+async def unpause(services: Svc, visitor: AnyStarter, form: Submitted, schedule_id: str) -> Response:
     """Unpause the schedule."""
     await services.schedules.unpause(visitor.principal, schedule_id, "")
     return see_other(url(f"/schedules/{schedule_id}"))
 
 
 @router.post("/{schedule_id}/delete")
-async def delete(services: Svc, visitor: AnyVisitor, form: Submitted, schedule_id: str) -> Response:
+async def delete(services: Svc, visitor: AnyStarter, form: Submitted, schedule_id: str) -> Response:
     """Delete the schedule. Its running jobs continue."""
     await services.schedules.delete(visitor.principal, schedule_id)
     return see_other(url("/schedules"))

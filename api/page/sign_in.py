@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.credentials import authenticate
 from api.deps import Svc
-from api.limits import address_of, count_sign_in, count_surface_request
+from api.limits import address_of, counting_failures, name_of
 from api.page.errors import PageRoute
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import COOKIE, AnyVisitor, Form, Submitted, read_form
@@ -37,9 +37,9 @@ async def sign_in(request: Request, services: Svc, next: Next = "") -> Response:
     secret = request.cookies.get(_FORM_COOKIE, "")
     if not secret or not services.page_sessions.is_csrf(form.text("csrf"), secret):
         raise Forbidden("This form has expired, or the browser refuses cookies: go back and try again")
-    await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} page")
     try:
-        cookie = await _opened(request, services, form)
+        async with counting_failures(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} page"):
+            cookie = await _opened(request, services, form)
     except Unauthenticated as fault:
         return _form(request, services, next, status=401, fault=fault.message, username=form.text("username"))
     return await _begin(request, services, cookie, _local(next))
@@ -51,10 +51,10 @@ async def open_link(request: Request, services: Svc, secret: str) -> Response:
     try:
         await services.page_sessions.read(request.cookies.get(COOKIE, ""))
     except Unauthenticated:
-        await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} page")
         request.state.signs_in = "page link"
         try:
-            cookie = await services.page_sessions.of_link(secret)
+            async with counting_failures(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} page"):
+                cookie = await services.page_sessions.of_link(secret)
         except Unauthenticated as fault:
             return _form(request, services, "", status=401, fault=fault.message)
         return await _begin(request, services, cookie, located("/"))
@@ -77,8 +77,9 @@ async def _opened(request: Request, services: Services, form: Form) -> str:
         await authenticate(request, services, key)
         return await services.page_sessions.of_key(key)
     request.state.signs_in = username
-    await count_sign_in(request, services, username)
-    tokens = await services.users.login(username, next((v for n, v in form.pairs if n == "password"), ""))
+    password = next((value for name, value in form.pairs if name == "password"), "")
+    async with counting_failures(request, services, SurfaceLimit.SIGN_IN, name_of(username)):
+        tokens = await services.users.login(username, password)
     return await services.page_sessions.of_user(tokens)
 
 

@@ -9,16 +9,17 @@ from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from api.deps import Svc
+from api.deps import Svc, known_job_id
 from api.page.errors import PageRoute
 from api.page.forms import fields_of_form, value_of_form
 from api.page.rendering import ROOT, page, see_other, url
-from api.page.visitors import AnyVisitor, Form, Submitted, Visitor
+from api.page.visitors import FORM_SCOPES, AnyVisitor, Form, Starter, Submitted, Visitor
 from api.prefix import located
 from api.v1.bodies import StartBody
 from api.v1.starts import start_request
+from orchestrator.domain.access import Scope
 from orchestrator.domain.agents import Agent
-from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.errors import Forbidden, InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.container import Services
@@ -30,11 +31,17 @@ _VERBS = {JobKind.AGENT: ("agents", "execute"), JobKind.WORKFLOW: ("workflows", 
 
 @router.get("/start")
 async def choose_page(request: Request, services: Svc, visitor: AnyVisitor, q: str = "") -> Response:
-    """The workflows and agents that can be started."""
-    entries: list[tuple[JobKind, WorkflowDefinition | Agent]] = [
-        (JobKind.WORKFLOW, entry) for entry in services.catalogue.workflows()
-    ]
-    entries += [(JobKind.AGENT, entry) for entry in services.catalogue.agents()]
+    """The workflows and agents that the visitor may start."""
+    if not visitor.starts:
+        raise Forbidden(
+            f"To start a job, this credential needs the scopes {' and '.join(FORM_SCOPES[JobKind.WORKFLOW])}, "
+            f"or {' and '.join(FORM_SCOPES[JobKind.AGENT])}"
+        )
+    entries: list[tuple[JobKind, WorkflowDefinition | Agent]] = []
+    if visitor.can_start(JobKind.WORKFLOW):
+        entries += [(JobKind.WORKFLOW, entry) for entry in services.catalogue.workflows()]
+    if visitor.can_start(JobKind.AGENT):
+        entries += [(JobKind.AGENT, entry) for entry in services.catalogue.agents()]
     words = q.lower().split()
     matching = [
         (kind, entry)
@@ -49,19 +56,22 @@ async def start_page(
     *,
     request: Request,
     services: Svc,
-    visitor: AnyVisitor,
+    visitor: Starter,
     kind: JobKind,
     target: str,
     of: Annotated[str, Query(alias="from", max_length=255)] = "",
 ) -> Response:
     """The form, empty or with the input of an earlier job."""
-    values = (await services.reader.get(visitor.principal, of)).input if of else {}
+    values: dict[str, Any] = {}
+    if of:
+        visitor.principal.require(Scope.JOBS_READ)
+        values = (await services.reader.get(visitor.principal, known_job_id(of))).input
     return _form_page(request, services, visitor, kind, target, values=values)
 
 
 @router.post("/start/{kind}/{target}/run")
 async def start(
-    *, request: Request, services: Svc, visitor: AnyVisitor, form: Submitted, kind: JobKind, target: str
+    *, request: Request, services: Svc, visitor: Starter, form: Submitted, kind: JobKind, target: str
 ) -> Response:
     """Start the job and open it; or show the form again with its fault, or with the request for a shell."""
     try:

@@ -27,7 +27,7 @@ async def webhooks_page(request: Request, services: Svc, visitor: AnyVisitor) ->
 
 @router.get("/{webhook_id}")
 async def webhook_page(
-    *, request: Request, services: Svc, visitor: Reader, webhook_id: str, state: str = ""
+    *, request: Request, services: Svc, visitor: AnyVisitor, webhook_id: str, state: str = ""
 ) -> Response:
     """One receiver and its newest deliveries."""
     member_state = next((member for member in DeliveryState if member == state), None)

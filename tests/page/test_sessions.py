@@ -1,5 +1,6 @@
 """Sign-in to the page, under attack: forged, foreign, stolen and ended sessions, and forms of other sites."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -157,6 +158,21 @@ async def test_guesses_are_counted(product: Callable[..., FastAPI]):
         visit = Visit(http)
         answers = [await visit.sign_in(username="nobody", password=str(number)) for number in range(2)]
     assert [answer.status_code for answer in answers] == [401, 429]
+
+
+async def test_only_failed_sign_ins_are_counted(product: Callable[..., FastAPI], running: Engine):
+    await running.services.users.add(BOOTSTRAP, "page-mallory", "correct horse", [Role.ORCHESTRATION_MANAGER])
+    windows = dict.fromkeys((SurfaceLimit.AUTHENTICATION, SurfaceLimit.SIGN_IN), Window(limit=2, seconds=900))
+    async with over(product(surface_limits=windows), **HTML) as http:
+        visit = Visit(http)
+        for _ in range(3):
+            assert (await visit.sign_in(key=ADMIN_KEY)).status_code == 303
+            assert (await visit.sign_in(username="page-mallory", password="correct horse")).status_code == 303
+        tries = (visit.sign_in(username="page-mallory", password=f"guess {number}") for number in range(6))
+        parallel = [answer.status_code for answer in await asyncio.gather(*tries)]
+        assert sorted(parallel) == [401, 401, 429, 429, 429, 429], "parallel guesses are counted like others"
+        refused = await visit.sign_in(username="page-mallory", password="correct horse")
+        assert refused.status_code == 429
 
 
 async def test_actions_and_refusals_are_in_the_audit_trail(running: Engine, admin: Visit, visit: Visit):

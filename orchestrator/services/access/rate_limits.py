@@ -7,7 +7,9 @@ could abuse.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.limits import (
     ALWAYS_COUNTED,
     SURFACE_LIMITS,
@@ -76,34 +79,41 @@ class RateLimiter:
         self._failed = False
         self._paused_until = self._silent_until = -math.inf
 
-    async def hit(self, policy: Policy, identity: str) -> Allowance:
+    async def hit(self, policy: Policy, identity: str, *, under_way: int | None = None) -> Allowance:
         """Count a request, unless it is refused, and return what remains.
+
+        With `under_way`, the number of requests whose outcome is open, nothing is counted: the answer is whether all
+        of them would be admitted.
 
         If Redis does not answer within `REDIS_TIMEOUT_SECONDS`, the request is admitted uncounted, or counted in this
         process if the policy is `always_counted`.
         """
         if self._timer() < self._paused_until:
-            return await self._without_redis(policy, identity)
+            return await self._without_redis(policy, identity, under_way)
         if self._failed:  # This request tries Redis; the others do without it meanwhile.
             self._paused_until = self._timer() + PAUSE
         windows = self._opened()
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                allowance = await self._counted(windows, policy, identity)
+                allowance = await self._counted(windows, policy, identity, under_way)
         except (RedisError, OSError, TimeoutError) as error:
             self._pause(error)
-            return await self._without_redis(policy, identity)
+            return await self._without_redis(policy, identity, under_way)
         self._failed, self._paused_until = False, -math.inf
         return allowance
 
-    async def _counted(self, windows: MovingWindowRateLimiter, policy: Policy, identity: str) -> Allowance:
+    async def _counted(
+        self, windows: MovingWindowRateLimiter, policy: Policy, identity: str, under_way: int | None
+    ) -> Allowance:
         item = RateLimitItemPerSecond(policy.limit, policy.seconds)
-        admitted = await windows.hit(item, policy.name, identity)
+        admitted = under_way is not None or await windows.hit(item, policy.name, identity)
         window = await windows.get_window_stats(item, policy.name, identity)
+        remaining = window.remaining - (under_way or 0)
+        admitted = admitted and (under_way is None or remaining >= 0)
         wait = max(1, math.ceil(window.reset_time - self._clock()))
         return Allowance(
             limit=policy.limit,
-            remaining=max(0, window.remaining) if admitted else 0,
+            remaining=max(0, remaining) if admitted else 0,
             reset=math.ceil(window.reset_time),
             retry_after=None if admitted else wait,
             seconds=policy.seconds,
@@ -131,12 +141,12 @@ class RateLimiter:
             self._silent_until = self._timer() + _WARN_EVERY
             log.warning("limiter_unavailable", fault=type(error).__name__, error=str(error)[:300])
 
-    async def _without_redis(self, policy: Policy, identity: str) -> Allowance:
+    async def _without_redis(self, policy: Policy, identity: str, under_way: int | None) -> Allowance:
         if not policy.always_counted:
             return self._uncounted(policy)
         if self._own_windows is None:
             self._own_windows = MovingWindowRateLimiter(MemoryStorage())
-        return await self._counted(self._own_windows, policy, identity)
+        return await self._counted(self._own_windows, policy, identity, under_way)
 
     def _uncounted(self, policy: Policy) -> Allowance:
         reset = math.ceil(self._clock()) + policy.seconds
@@ -154,6 +164,7 @@ class RequestLimits:
     ) -> None:
         """`surfaces` are the windows that replace documented ones."""
         self._limiter = limiter
+        self._under_way: Counter[tuple[SurfaceLimit, str]] = Counter()
         self._surfaces = {
             name: Policy(name, window.limit, window.seconds, always_counted=name in ALWAYS_COUNTED)
             for name, window in {**SURFACE_LIMITS, **surfaces}.items()
@@ -175,6 +186,24 @@ class RequestLimits:
     async def admit_surface(self, limit: SurfaceLimit, client: str) -> Allowance:
         """Count one request of a client against the limit of a surface (C-24)."""
         return await self._limiter.hit(self._surfaces[limit], client)
+
+    @asynccontextmanager
+    async def attempt(self, limit: SurfaceLimit, client: str) -> AsyncIterator[Allowance]:
+        """Admit an attempt, and count it only if it raises `Unauthenticated`.
+
+        Until it ends, it takes a place of the window, so that parallel attempts are no more than those one by one.
+        """
+        policy, attempts = self._surfaces[limit], (limit, client)
+        self._under_way[attempts] += 1
+        try:
+            yield await self._limiter.hit(policy, client, under_way=self._under_way[attempts])
+        except Unauthenticated:
+            await self._limiter.hit(policy, client)
+            raise
+        finally:
+            self._under_way[attempts] -= 1
+            if not self._under_way[attempts]:
+                del self._under_way[attempts]
 
     async def aclose(self) -> None:
         """Close the connections of the limiter."""
