@@ -274,10 +274,9 @@ class ToolUseRecord(Value):
 
 
 class AgentCall(Value):
-    """One agent call of a job. `duration` is seconds.
+    """One agent call of a job. `number` counts the calls of one step and agent from 1.
 
-    `number` counts the calls of one step and agent from 1. A call that was `reused_from` an earlier job was not made
-    again: its times and its `reused` usage are those of the earlier job, and its `usage` is empty.
+    A call that was `reused_from` an earlier job was not made again: its times and `reused` are those of that job.
     """
 
     step: str
@@ -309,10 +308,11 @@ class AgentCall(Value):
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the last attempt's start to its end, or None."""
+        """Seconds from the last attempt's start to its end, or None. With tools: from the start of the first turn."""
+        turns = [each.started_at for each in self.attempts if each.status is AttemptStatus.CONTINUED]
         if self.started_at is None or self.completed_at is None:
             return None
-        return max(0.0, (self.completed_at - self.started_at).total_seconds())
+        return max(0.0, (self.completed_at - min(filter(None, [self.started_at, *turns]))).total_seconds())
 
 
 class Job(Value):

@@ -54,13 +54,19 @@ class Usage(BaseModel):
         return total
 
     def plus(self, other: "Usage") -> "Usage":
-        """The sum. If one side's cost is unknown, the cost is the other side's."""
+        """The sum. If one side's cost is unknown, the cost is the other side's; 0 and an unknown cost to the provider
+        are unknown: a part that is free does not make the whole free."""
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cost=_sum(self.cost, other.cost),
-            provider_cost=_sum(self.provider_cost, other.provider_cost),
+            provider_cost=None if self._unpaid(other) else _sum(self.provider_cost, other.provider_cost),
         )
+
+    def _unpaid(self, other: "Usage") -> bool:
+        """Whether one side is free, and the provider's price of the other side's tokens is unknown."""
+        sides = ((self, other), (other, self))
+        return any(a.provider_cost is None and a.total_tokens and b.provider_cost == 0 for a, b in sides)
 
     def minus(self, other: "Usage") -> "Usage":
         """What is left without a part of it."""

@@ -1,5 +1,6 @@
 """Why an open job is in its state: a code and a sentence. Needs no running worker (A3)."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -28,10 +29,10 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
         or _paused(fold, calls)
         or _approval(fold)
         or _question(fold)
-        or _held(pending)
+        or _held(fold, pending)
         or _unserved(pending)
-        or _silent(pending)
-        or _retrying(pending)
+        or _silent(fold, pending)
+        or _retrying(fold, pending)
         or _without_tokens(pending)
         or _working(fold, calls, pending)
     )
@@ -143,7 +144,7 @@ def _question(fold: "JobFold") -> Reason | None:
     )
 
 
-def _held(pending: Pending) -> Reason | None:
+def _held(fold: "JobFold", pending: Pending) -> Reason | None:
     """An operator paused a single call in Temporal."""
     paused = [call for call in pending.calls if call.paused and not call.started]
     if not paused:
@@ -151,7 +152,7 @@ def _held(pending: Pending) -> Reason | None:
     call = paused[0]
     return Reason(
         code=ReasonCode.PAUSED,
-        message=f"An operator paused {call.agent} in Temporal; it continues when unpaused there.",
+        message=f"An operator paused {_name(fold, call)} in Temporal; it continues when unpaused there.",
         step=call.step,
         agent=call.agent,
         attempt=call.attempt,
@@ -179,7 +180,7 @@ def _is_unserved(call: PendingCall) -> bool:
     return call.last_error is not None and call.last_error.type == UNKNOWN_AGENT
 
 
-def _silent(pending: Pending) -> Reason | None:
+def _silent(fold: "JobFold", pending: Pending) -> Reason | None:
     """A running call without heartbeats: its worker may have died."""
     if pending.at is None:
         return None
@@ -189,7 +190,7 @@ def _silent(pending: Pending) -> Reason | None:
         return None
     return Reason(
         code=ReasonCode.NO_SIGN_OF_LIFE,
-        message=f"No sign of life from {call.agent} for {age.seconds} s; "
+        message=f"No sign of life from {_name(fold, call)} for {age.seconds} s; "
         "its worker may have died. The call is made again once its heartbeat limit is over.",
         step=call.step,
         agent=call.agent,
@@ -198,7 +199,7 @@ def _silent(pending: Pending) -> Reason | None:
     )
 
 
-def _retrying(pending: Pending) -> Reason | None:
+def _retrying(fold: "JobFold", pending: Pending) -> Reason | None:
     late = [
         call
         for call in pending.calls
@@ -211,7 +212,7 @@ def _retrying(pending: Pending) -> Reason | None:
     call = max(late, key=lambda call: (not call.started, call.attempt))
     return Reason(
         code=ReasonCode.RETRYING,
-        message=_retry_sentence(call),
+        message=_retry_sentence(call, _name(fold, call)),
         step=call.step,
         agent=call.agent,
         attempt=call.attempt,
@@ -236,18 +237,26 @@ def _without_tokens(pending: Pending) -> Reason | None:
     )
 
 
-def _retry_sentence(call: PendingCall) -> str:
+def _name(fold: "JobFold", call: PendingCall) -> str:
+    """What runs: the agent, or the tool that it called."""
+    agent_call = fold.calls.get((call.step, call.key, call.agent, call.call))
+    tool = agent_call.turns.tools.get(call.path) if agent_call else None
+    return f"{tool.tool} of {call.agent}" if tool else call.agent
+
+
+def _retry_sentence(call: PendingCall, name: str) -> str:
     error = f" after {call.last_error.type}: {call.last_error.message}" if call.last_error else ""
     if call.started or call.next_attempt_at is None:
-        return f"Attempt {call.attempt} of {call.agent} is running{error}"[:500]
+        return f"Attempt {call.attempt} of {name} is running{error}"[:500]
     when = call.next_attempt_at.strftime("%H:%M:%S UTC")
-    return f"Attempt {call.attempt} of {call.agent} starts at {when}{error}"[:500]
+    return f"Attempt {call.attempt} of {name} starts at {when}{error}"[:500]
 
 
 def _working(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
     running = [call for call in calls if call.status is CallStatus.RUNNING]
     if running:
-        who = ", ".join(call.agent for call in running)
+        counts = Counter(call.agent for call in running)
+        who = ", ".join(f"{agent} ({count} calls)" if count > 1 else agent for agent, count in counts.items())
         return Reason(code=ReasonCode.RUNNING, message=f"Running: {who}.", step=running[0].step, agent=running[0].agent)
     queued = [call for call in calls if call.status is CallStatus.SCHEDULED]
     if queued:

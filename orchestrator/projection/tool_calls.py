@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.domain import facts as f
 from orchestrator.domain.call_ids import CallId
@@ -17,6 +17,7 @@ from orchestrator.domain.jobs import (
     ToolUseRecord,
 )
 from orchestrator.domain.questions import JobQuestion, QuestionKind, QuestionStatus
+from orchestrator.domain.schemas import shown
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.turns import AgentTurn, turn_of
 from orchestrator.domain.usage import Usage
@@ -208,11 +209,18 @@ def _asked(tool: ToolUseRecord, question: JobQuestion) -> ToolUseRecord:
     elif question.answer is None or not question.answer.approved:
         status = ToolStatus.REFUSED
     else:
-        return tool.model_copy(update={"answered_by": answered_by})
+        edited = question.answer.arguments
+        arguments = tool.arguments if edited is None else _preview(edited)
+        return tool.model_copy(update={"answered_by": answered_by, "arguments": arguments})
     if question.status is QuestionStatus.WITHDRAWN:
         status = ToolStatus.CANCELLED
     changes = {"status": status, "answered_by": answered_by, "completed_at": question.ended_at}
     return tool.model_copy(update={"started_at": question.asked_at, **changes})
+
+
+def _preview(arguments: Mapping[str, Any]) -> str:
+    """The beginning of arguments that a person edited, in the form of a turn's own."""
+    return ", ".join(f"{name}: {shown(value)}" for name, value in arguments.items())[:_PREVIEW]
 
 
 _STATUS_OF_CALL: Final = {
