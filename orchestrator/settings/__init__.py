@@ -206,9 +206,7 @@ class Settings(SourcedSettings):
         le=3600,
         description="Seconds that a stopping worker gives its running calls to end; 5 for `dev` by default.",
     )
-    worker_concurrent_calls: int = Field(
-        default=100, ge=1, le=1000, description="Agent, tool and author's calls that one worker runs at once."
-    )
+    worker_concurrent_calls: int = Field(default=100, ge=1, le=1000, description="Calls that a worker runs at once.")
     worker_metrics_host: str = Field(default="127.0.0.1", description="Network interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Address of the Temporal UI.")
