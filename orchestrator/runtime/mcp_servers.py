@@ -13,6 +13,7 @@ import httpx2
 import structlog
 
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.json_schema import evaluable, schema_fault
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.tools import McpServer
 from orchestrator.domain.turns import ToolFailed
@@ -56,7 +57,7 @@ class McpServers:
                     listed[tool.name] = {
                         "name": tool.name,
                         "description": self._secrets.masked(tool.description or ""),
-                        "inputSchema": tool.input_schema,
+                        "inputSchema": _evaluable(server, tool.name, tool.input_schema),
                         DIGESTS: {"description": _digest(tool.description or ""), "schema": _digest(tool.input_schema)},
                     }
                 cursor = page.next_cursor
@@ -123,7 +124,11 @@ class McpServers:
         from mcp import Client  # noqa: PLC0415
 
         target = await self._target(server, stack)
-        return await stack.enter_async_context(Client(target, read_timeout_seconds=server.timeout))
+        client = await stack.enter_async_context(Client(target, read_timeout_seconds=server.timeout))
+        # The model reads the text. The SDK would list all tools again, and match the server's own patterns with
+        # Python's engine, which a single one can hold for ever.
+        client.session.validate_tool_result = _accepted  # type: ignore[method-assign]
+        return client
 
     async def _target(self, server: McpServer, stack: AsyncExitStack) -> Any:
         if server.url:
@@ -146,6 +151,25 @@ class McpServers:
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+
+
+def _evaluable(server: McpServer, tool: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a tool as far as it is evaluated here. The server checks the rest."""
+    fault = schema_fault(schema)
+    if fault is None:
+        return schema
+    try:
+        schema = evaluable(schema)
+    except RecursionError:  # it is nested more deeply than any arguments
+        schema = {"type": "object"}
+    log.warning(
+        "mcp_schema_not_checked", server=server.name, tool=tool, fault=fault, whole=schema_fault(schema) is not None
+    )
+    return schema
+
+
+async def _accepted(name: str, result: Any) -> None:
+    """Accept a result whatever the output schema of its tool says."""
 
 
 def _text(block: Any) -> str:
