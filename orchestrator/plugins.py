@@ -9,8 +9,6 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -21,13 +19,14 @@ from orchestrator.domain.agents import Agent, AgentFunction
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.json_schema import schema_fault
 from orchestrator.domain.names import OWN_ACTIVITIES
 from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.plan_checks import plan_faults, with_squads
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.schemas import has_schema
 from orchestrator.domain.text import error_message
-from orchestrator.domain.tools import AgentTool
+from orchestrator.domain.tools import AgentTool, AskPerson, Tool
 from orchestrator.engine.workflow_types import signals_of, workflow_type
 from orchestrator.logs import log_details_of
 from workflows.registry import DEFINITIONS, WORKFLOWS
@@ -228,16 +227,24 @@ def _check_schemas(plugin: Plugin) -> None:
             raise CatalogueError(agent.source, fault) from error
         for which, schema in schemas.items():
             _check_schema(schema, agent.source, f"{which} schema of agent {agent.id!r}")
+        for tool in agent.tools:
+            if isinstance(tool, Tool):
+                _check_schema(tool.signature.schema(), agent.source, f"schema of tool {tool.name!r} of {agent.id!r}")
+        for toolset in agent.toolsets:
+            if isinstance(toolset, AskPerson):
+                _check_schema(toolset.form.model_json_schema(), agent.source, f"form of agent {agent.id!r}")
     for definition in (*plugin.workflows, *(entry.definition for entry in plugin.code_workflows)):
         _check_schema(definition.input_schema, definition.source, f"input schema of workflow {definition.id!r}")
         _check_schema(definition.output_schema, definition.source, f"output schema of workflow {definition.id!r}")
+        for step in definition.plan.all_steps():
+            if step.ask is not None:
+                where = f"workflow {definition.id!r}, step {step.id!r}: its form"
+                _check_schema(step.ask.form, definition.source, where)
 
 
 def _check_schema(schema: dict[str, Any], source: str, what: str) -> None:
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise CatalogueError(source, f"{what} is not JSON Schema: at {error.json_path}: {error.message}") from error
+    if fault := schema_fault(schema):
+        raise CatalogueError(source, f"{what} {fault}")
 
 
 def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkflow]) -> None:

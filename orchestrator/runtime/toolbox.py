@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, Field, create_model
 from pydantic_ai.tools import ToolDefinition
 
 from orchestrator.domain.agents import Agent
+from orchestrator.domain.json_schema import SchemaFault, faults_of
 from orchestrator.domain.expressions import Cel
 from orchestrator.domain.schemas import shown
 from orchestrator.domain.text import error_message
@@ -34,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 _DESCRIPTION_LIMIT: Final = 4_000
 _FAULT_LIMIT: Final = 300
+_MAX_FAULTS: Final = 3
 
 
 class _File(BaseModel):
@@ -95,10 +95,10 @@ class Offer:
         if self.arguments is not None:
             return faults_in(self.arguments, arguments)
         try:
-            faults = list(Draft202012Validator(self.schema).iter_errors(arguments))
-        except SchemaError:  # The server checks what its own schema cannot.
+            faults = faults_of(self.schema, arguments, _MAX_FAULTS)
+        except SchemaFault:  # The server checks what its own schema cannot.
             return None
-        return one_line("; ".join(f"{fault.json_path}: {fault.message}" for fault in faults[:3]), _FAULT_LIMIT) or None
+        return one_line("; ".join(faults), _FAULT_LIMIT) or None
 
 
 def offers(

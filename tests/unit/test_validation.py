@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 from unittest.mock import patch
 
 import pytest
-from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from orchestrator.agents.registry import AGENTS
+from orchestrator.domain import json_schema
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.json_schema import check_input
 from orchestrator.domain.model_check import validated
@@ -246,13 +246,13 @@ def test_formats_of_a_schema_count_where_there_is_no_model(format: str, wrong: s
 
 def test_of_a_million_faults_only_the_first_are_looked_for() -> None:
     looked_at = []
-    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: bool(looked_at.append(value)))
+    checker = json_schema._Evaluator.TYPE_CHECKER.redefine("integer", lambda _, value: bool(looked_at.append(value)))
     assert checker.is_type(1, "integer") is False  # it counts what it is asked
     schema = {"type": "object", "properties": {"n": {"type": "array", "items": {"type": "integer"}}}, "required": ["m"]}
 
-    with patch.object(Draft202012Validator, "TYPE_CHECKER", checker):
+    with patch.object(json_schema._Evaluator, "TYPE_CHECKER", checker):
         assert fault(schema, {"n": ["x"] * 1_000_000}).details["field"] == "m"
-    assert len(looked_at) <= 50
+    assert 20 <= len(looked_at) <= 50
 
 
 async def test_an_endless_validator_is_interrupted_once_it_is_given_up() -> None:

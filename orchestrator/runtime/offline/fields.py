@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from orchestrator.domain.patterns import Patterns, TooMuchWork, UnsupportedPattern
 from orchestrator.runtime.offline.subject import Subject
 from orchestrator.runtime.offline.words import kebab
 
@@ -128,7 +129,14 @@ class FieldFiller:
                 "a",
                 f"US-{index + 1:03d}",
             ]
-            text = next((option for option in options if re.search(pattern, option)), text)
+            text = next((option for option in options if _matches(pattern, option)), text)
         if (low := schema.get("minLength", 0)) > len(text):
             text = text.ljust(low, ".")
         return text[: schema.get("maxLength", len(text))]
+
+
+def _matches(pattern: str, text: str) -> bool:
+    try:
+        return Patterns().matches(pattern, text)
+    except (UnsupportedPattern, TooMuchWork):
+        return False
