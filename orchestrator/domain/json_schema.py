@@ -96,7 +96,7 @@ def evaluable(schema: dict[str, Any]) -> dict[str, Any]:
     """A copy of a schema without the keywords that are not evaluated here: such patterns, and `unevaluated…`."""
 
     def change(part: dict[str, Any]) -> dict[str, Any]:
-        left_out = {name for name in _UNSUPPORTED if name in part}
+        left_out: set[str] = {name for name in _UNSUPPORTED if name in part}
         if isinstance(part.get("pattern"), str) and pattern_fault(part["pattern"]):
             left_out.add("pattern")
         named = part.get("patternProperties")
@@ -215,9 +215,7 @@ def _pattern(evaluator: Any, pattern: str, data: Any, schema: Any) -> Iterator[V
         yield ValidationError(f"{shown(data)} does not match {pattern!r}")
 
 
-def _pattern_properties(
-    evaluator: Any, patterns: dict[str, Any], data: Any, schema: Any
-) -> Iterator[ValidationError]:
+def _pattern_properties(evaluator: Any, patterns: dict[str, Any], data: Any, schema: Any) -> Iterator[ValidationError]:
     if not isinstance(data, dict):
         return
     for pattern, part in patterns.items():
@@ -274,7 +272,7 @@ def _same_evaluator(self: Any, **changes: Any) -> Any:
     return type(self)(**{**fields, **changes})
 
 
-_Evaluator: Final[Any] = extend(
+_Evaluator: Final[Any] = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {name: _counted(keyword) for name, keyword in Draft202012Validator.VALIDATORS.items()}
     | {

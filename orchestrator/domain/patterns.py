@@ -15,7 +15,9 @@ MAX_PATTERN: Final = 2_000
 # A linear engine may still read each byte once for each place in the pattern: at least 25 million of these in a second.
 _MAX_COST: Final = 60_000_000
 _COST_OF_COMPILING: Final = 4_000
-_TOKENS: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(?P<low>\d{1,9})?(?P<comma>,(?P<high>\d{1,9})?)?\}|.", re.DOTALL)
+_TOKENS: Final = re.compile(
+    r"\\.|\[(?:\\.|[^\]\\])*\]|\{(?P<low>\d{1,9})?(?P<comma>,(?P<high>\d{1,9})?)?\}|.", re.DOTALL
+)
 
 
 class UnsupportedPattern(ValueError):

@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from orchestrator.domain.access import Principal, Role
 from orchestrator.domain.expressions import Template
+from orchestrator.domain.json_schema import rewritten, schema_fault
 
 Form = TypeVar("Form", bound=BaseModel)
 OnTimeout = Literal["fail", "default", "skip"]
@@ -228,10 +229,10 @@ def tool_question(
 
     Without an answer in time, it is a no.
     """
-    definitions = schema.get("$defs")
-    inner = {name: part for name, part in schema.items() if name != "$defs"}
+    inner = rewritten(schema, _moved)
+    definitions = inner.pop("$defs", None)
     form = _decision({"arguments": inner}) | ({"$defs": definitions} if definitions else {})
-    if len(json.dumps(form).encode()) > MAX_FORM_BYTES:
+    if len(json.dumps(form).encode()) > MAX_FORM_BYTES or schema_fault(form):
         form = _decision({"arguments": {"type": "object"}})  # The tool itself checks edited arguments, too.
     return PersonQuestion(
         id=id,
@@ -246,6 +247,14 @@ def tool_question(
         on_timeout="default",
         default={"approved": False},
     )
+
+
+def _moved(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a schema with the references that it needs as the property `arguments`, its `$defs` at the top."""
+    ref = part.get("$ref")
+    if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")) or ref.startswith("#/$defs/"):
+        return part
+    return {**part, "$ref": f"#/properties/arguments{ref[1:]}"}
 
 
 def _decision(more: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import httpx2
 import structlog
 
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.json_schema import evaluable, schema_fault
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.tools import McpServer
 from orchestrator.domain.turns import ToolFailed
@@ -56,7 +57,7 @@ class McpServers:
                     listed[tool.name] = {
                         "name": tool.name,
                         "description": self._secrets.masked(tool.description or ""),
-                        "inputSchema": tool.input_schema,
+                        "inputSchema": _evaluable(server, tool.name, tool.input_schema),
                         DIGESTS: {"description": _digest(tool.description or ""), "schema": _digest(tool.input_schema)},
                     }
                 cursor = page.next_cursor
@@ -88,6 +89,9 @@ class McpServers:
         """The text of a tool's result. Raises `ToolFailed` for a failure that the tool reports, else `AgentError`."""
         meta: Any = {EFFECT_KEY: effect_id}  # Any key is allowed in it; the type of the SDK lists its own.
         async with self._connected(server, job_id) as client:
+            # The model reads the text. The SDK would list all tools again, and match the server's own patterns with
+            # Python's engine, which a single one can hold for ever.
+            client.session.validate_tool_result = _accepted  # type: ignore[method-assign]
             result = await client.call_tool(tool, arguments, read_timeout_seconds=seconds, meta=meta)
         parts = [_text(block) for block in getattr(result, "content", ())]
         text = self._secrets.masked("\n\n".join(part for part in parts if part))
@@ -146,6 +150,22 @@ class McpServers:
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+
+
+def _evaluable(server: McpServer, tool: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a tool as far as it is evaluated here. The server checks the rest."""
+    fault = schema_fault(schema)
+    if fault is None:
+        return schema
+    schema = evaluable(schema)
+    log.warning(
+        "mcp_schema_not_checked", server=server.name, tool=tool, fault=fault, whole=schema_fault(schema) is not None
+    )
+    return schema
+
+
+async def _accepted(name: str, result: Any) -> None:
+    """Accept a result whatever the output schema of its tool says."""
 
 
 def _text(block: Any) -> str:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, create_model
 from pydantic_ai.tools import ToolDefinition
 
 from orchestrator.domain.agents import Agent
-from orchestrator.domain.json_schema import SchemaFault, faults_of
 from orchestrator.domain.expressions import Cel
+from orchestrator.domain.json_schema import SchemaFault, faults_of
 from orchestrator.domain.schemas import shown
 from orchestrator.domain.text import error_message
 from orchestrator.domain.text import name as one_line

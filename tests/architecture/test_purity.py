@@ -50,7 +50,10 @@ ALLOWED_IMPORTS = {
     "typing_extensions",
 }
 # A cache of compiled expressions: what it returns depends on its arguments alone.
-ALLOWED_HERE = {"cel": {"cel_expr_python", "functools"}, "json_schema": {"contextvars", "itertools", "jsonschema", "referencing"}}
+ALLOWED_HERE = {
+    "cel": {"cel_expr_python", "functools"},
+    "json_schema": {"contextvars", "itertools", "jsonschema", "referencing"},
+}
 FORBIDDEN_CALLS = {
     *("now", "today", "utcnow", "time", "uuid1", "uuid4", "uuid7", "getenv", "open", "print", "input"),
     *("wait", "as_completed", "to_thread", "run_in_executor"),  # asyncio's, whose order or thread is not replayed

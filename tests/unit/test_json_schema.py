@@ -61,7 +61,12 @@ def test_no_schema_holds_a_process() -> None:
         "    except InvalidInput: print(name)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(BACKTRACKING), capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", program],
+        check=False,
+        input=json.dumps(BACKTRACKING),
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert (result.stdout.splitlines(), result.stderr) == (list(BACKTRACKING), "")
 
@@ -178,7 +183,8 @@ def test_a_large_input_is_checked_with_a_usual_pattern() -> None:
 
 def test_all_texts_of_a_check_have_one_limit() -> None:
     patterns = Patterns()
+    for _ in range(11):
+        patterns.matches("^.{1,500}$", "x" * 10_000)
     with pytest.raises(TooMuchWork, match="too long"):
-        for _ in range(100):
-            patterns.matches("^.{1,500}$", "x" * 10_000)
+        patterns.matches("^.{1,500}$", "x" * 10_000)
     assert pattern_fault("^.{1,500}$") is None

@@ -46,6 +46,19 @@ async def site() -> AsyncIterator[tuple[str, list[str]]]:
         """Always fails."""
         raise ValueError("no such page")
 
+    @server.tool(structured_output=True)
+    async def count(words: str) -> dict[str, str]:
+        """Count words."""
+        return {"words": words}
+
+    listed = server._tool_manager.get_tool("count")
+    assert listed is not None
+    listed.parameters["properties"]["words"] |= {
+        "pattern": "(?=x)",
+        "$schema": "http://json-schema.org/draft-07/schema#",
+    }
+    listed.fn_metadata.output_schema = {"type": "object", "patternProperties": {"(?=x)": {}}, "required": ["more"]}
+
     tokens: list[str] = []
 
     def noting(app: ASGIApp) -> ASGIApp:
@@ -148,6 +161,19 @@ async def test_only_allowed_tools_are_listed_and_results_are_text_without_secret
     assert "page about tea" in text
     assert "the token is ***" in text
     assert set(tokens) == {f"Bearer {TOKEN}"}
+
+
+async def test_patterns_of_a_server_are_not_matched_with_an_engine_that_backtracks(site: tuple[str, list[str]]):
+    url, tokens = site
+    wiki = McpServer("wiki", url=url, allow=("count",))
+
+    [tool] = await servers().tools(wiki)
+    tokens.clear()
+    text = await servers().call(wiki, "count", {"words": "tea"}, effect_id="job/1", seconds=10)
+
+    assert "pattern" not in tool["inputSchema"]["properties"]["words"]
+    assert tool["inputSchema"]["properties"]["words"]["type"] == "string"
+    assert "tea" in text  # although its result lacks what the output schema requires
 
 
 async def test_a_failure_of_the_tool_is_for_the_model_and_a_missing_tool_for_the_author(site: tuple[str, list[str]]):

@@ -6,6 +6,8 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.domain.access import Principal, Role, Scope
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.json_schema import check_input
 from orchestrator.domain.questions import Ask, PersonQuestion, approval_question, beginning, tool_question
 
 
@@ -97,3 +99,29 @@ def test_a_long_text_is_shown_by_its_beginning(letter: str) -> None:
     assert shown.endswith(f"{letter} …")
     assert approval_question("q", "q", "Ship?", details=shown).details == shown
     assert beginning("short") == "short"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"$ref": "#/definitions/B"}}, "definitions": {"B": {"type": "integer"}}},
+        {"properties": {"a": {"$ref": "#/$defs/B"}}, "$defs": {"B": {"$ref": "#/$defs/C"}, "C": {"type": "integer"}}},
+        {"properties": {"a": {"$ref": "#/properties/b"}, "b": {"type": "integer"}}},
+        {"properties": {"a": {"type": "integer"}, "b": {"$ref": "#"}}},
+    ],
+)
+def test_edited_arguments_are_checked_wherever_their_schema_has_its_parts(schema: dict[str, Any]) -> None:
+    form = tool_question("a", "s", "desk", "?", arguments={}, schema={"type": "object", **schema}).form
+
+    check_input(form, {"approved": True, "arguments": {"a": 5}})
+    with pytest.raises(InvalidInput, match=r"arguments\.a"):
+        check_input(form, {"approved": True, "arguments": {"a": "x"}})
+
+
+@pytest.mark.parametrize("part", [{"$ref": "#/$defs/Gone"}, {"$ref": "http://127.0.0.1:1/x"}, {"pattern": "(?=x)"}])
+def test_arguments_whose_schema_cannot_be_evaluated_can_still_be_edited(part: dict[str, Any]) -> None:
+    form = tool_question("a", "s", "desk", "?", arguments={}, schema={"type": "object", "properties": {"a": part}}).form
+
+    check_input(form, {"approved": True, "arguments": {"a": 5}})
+    with pytest.raises(InvalidInput, match="arguments"):
+        check_input(form, {"approved": True, "arguments": 5})

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from mcp.server import MCPServer
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from orchestrator.authoring import (
     Agent,
@@ -84,6 +84,15 @@ async def show_token(token: Annotated[str, Secret("TURNS_TEST_TOKEN")]) -> str:
 async def broken(number: str) -> str:
     """Always fails."""
     raise TypeError(f"cannot add {number}")
+
+
+def explode(value: str) -> str:
+    raise KeyError(value)
+
+
+async def fragile(number: Annotated[str, AfterValidator(explode)]) -> str:
+    """Has a validator with a fault."""
+    return number
 
 
 DESK = Agent(
@@ -171,6 +180,7 @@ AGENTS = (
     variant("t_strict", tools=(Tool(flaky, at_most_once=True), Tool(broken, on_error="fail"))),
     variant("t_long", tools=(Tool(read_text),), max_turns=150),
     variant("t_writer", toolsets=(Files(),)),
+    variant("t_fragile", tools=(Tool(fragile),)),
 )
 FLOWS = (
     flow("t_support", "desk", "t_desk"),
@@ -186,6 +196,7 @@ FLOWS = (
     flow("t_two_loops", "both", "t_long", "t_cashier"),
     flow("t_long_flow", "long", "t_long"),
     flow("t_write", "write", "t_writer"),
+    flow("t_fragile_flow", "ask", "t_fragile"),
 )
 PLUGIN = Plugin("turns", agents=AGENTS, workflows=FLOWS)
 
@@ -247,6 +258,16 @@ async def test_bad_arguments_and_unknown_tools_are_not_called_and_the_model_hear
     results = engine.requests("t_desk")[1].tool_results
     assert "numero: Extra inputs are not permitted" in results[0]
     assert "no tool 'find_orders'" in results[1]
+
+
+async def test_what_a_model_said_is_paid_even_if_reading_it_fails(engine: Engine):
+    engine.script("t_fragile", [calls(tool("fragile", number="7"))])
+
+    job = await engine.run("t_fragile_flow", {"text": "Hi"})
+
+    assert job.error is not None
+    assert (job.error.type, len(engine.requests("t_fragile"))) == ("malformed_output", 1)
+    assert job.calls[0].usage.total_tokens == 120
 
 
 async def test_an_invalid_answer_is_corrected_in_the_next_turn_and_the_third_one_fails(engine: Engine):
