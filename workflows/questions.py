@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -24,10 +24,9 @@ from workflows.notes import note
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
+    from orchestrator.domain.answers import VALUES, check_answer
     from orchestrator.domain.commands import Decision
     from orchestrator.domain.errors import InvalidInput
-    from orchestrator.domain.json_schema import check_input
-    from orchestrator.domain.model_check import validated
     from orchestrator.domain.notes import QuestionAsked, QuestionEnded
     from orchestrator.domain.questions import (
         MAX_VALUES_BYTES,
@@ -39,6 +38,11 @@ with workflow.unsafe.imports_passed_through():
         QuestionKind,
         with_defaults,
     )
+
+
+# The model of the form of a question, by the id of its workflow.
+FormModel = Callable[[str, PersonQuestion], type[BaseModel] | None]
+_FORM_MODEL: Final = "orchestrator-form-model"
 
 
 def questions_of_run() -> "Questions":
@@ -174,14 +178,17 @@ class Questions:
             waiting = ", ".join(self._open) or "none"
             _refuse("not_asked", f"question {input.step!r} is not open; open questions: {waiting}")
         if len(json.dumps(input.values).encode()) > MAX_VALUES_BYTES:
-            _refuse("invalid_answer", f"the values have more than {MAX_VALUES_BYTES} bytes", field="values")
-        model = self._models.get(input.step)
+            _refuse("invalid_answer", f"the values have more than {MAX_VALUES_BYTES} bytes", field=VALUES)
+        model = self._models.get(input.step) or self._declared(question)
         try:
-            check_input(question.form, input.values, formats=model is None)
-            if model is not None:
-                validated(model, input.values)
+            check_answer(question, model, input.values)
         except InvalidInput as fault:
             _refuse("invalid_answer", fault.message, **fault.details)
+
+    def _declared(self, question: PersonQuestion) -> type[BaseModel] | None:
+        """The model of a form that the catalogue of this worker declares. A replay checks no answer again."""
+        form_model: FormModel | None = vars(asyncio.get_running_loop()).get(_FORM_MODEL)
+        return None if form_model is None else form_model(workflow.info().workflow_type, question)
 
     def _accept(self, input: AnswerInput) -> PersonAnswer:
         """Answer a question (the handler of the Update)."""
@@ -198,6 +205,27 @@ class QuestionCarrier(Interceptor):
     ) -> type[WorkflowInboundInterceptor] | None:
         """The class that wraps each execution."""
         return _Inbound
+
+
+class QuestionForms(Interceptor):
+    """Gives the models of declared forms to questions, whose plans travel without them."""
+
+    def __init__(self, form_model: FormModel) -> None:
+        """`form_model` knows the model of a question of a workflow."""
+        self._form_model = form_model
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """The class that wraps each execution."""
+        form_model = self._form_model
+
+        class Forms(WorkflowInboundInterceptor):
+            async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+                vars(asyncio.get_running_loop())[_FORM_MODEL] = form_model
+                return await super().execute_workflow(input)
+
+        return Forms
 
 
 class _Inbound(WorkflowInboundInterceptor):

@@ -41,6 +41,7 @@ from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.schedules import ScheduleRepository
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
+from workflows.questions import QuestionForms
 from workflows.registry import WORKFLOWS
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ class Workers:
             beside=self.for_deliveries(),
             concurrent_calls=self.settings.worker_concurrent_calls,
             drain=self.settings.worker_drain_seconds,
-            interceptors=[AuthorActivities(self.catalogue.activities, self.bulkhead)],
+            interceptors=[
+                AuthorActivities(self.catalogue.activities, self.bulkhead),
+                QuestionForms(self.catalogue.form_model),
+            ],
         )
 
     def for_deliveries(self) -> Worker:

@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.domain.questions import PersonQuestion
+from orchestrator.domain.tools import AskPerson
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,17 @@ class Catalogue:
     def signals(self, workflow_id: str) -> Mapping[str, Any]:
         """The types of the arguments of a workflow's signals, by their names; None for a signal without one."""
         return next((each.signals for each in self.code_workflows if each.definition.id == workflow_id), {})
+
+    def form_model(self, workflow_id: str, question: PersonQuestion) -> type[BaseModel] | None:
+        """The model of a declared form, unless the form was edited since. The code of a workflow knows its own."""
+        if question.agent is not None:
+            agent = self.agents.get(question.agent)
+            forms = [toolset.form for toolset in agent.toolsets if isinstance(toolset, AskPerson)] if agent else []
+            return next((form for form in forms if form.model_json_schema() == question.form), None)
+        definition = self.workflows.get(workflow_id)
+        step = definition.plan.step(question.step) if definition else None
+        ask = step.ask if step else None
+        return ask.model if ask is not None and ask.form == question.form else None
 
     def agent(self, agent_id: str) -> Agent:
         """The agent of that id. Raises `NotFound`."""

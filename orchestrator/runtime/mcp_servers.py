@@ -157,7 +157,10 @@ def _evaluable(server: McpServer, tool: str, schema: dict[str, Any]) -> dict[str
     fault = schema_fault(schema)
     if fault is None:
         return schema
-    schema = evaluable(schema)
+    try:
+        schema = evaluable(schema)
+    except RecursionError:  # it is nested more deeply than any arguments
+        schema = {"type": "object"}
     log.warning(
         "mcp_schema_not_checked", server=server.name, tool=tool, fault=fault, whole=schema_fault(schema) is not None
     )

@@ -72,6 +72,7 @@ async def test_a_wrong_answer_is_refused_by_its_field(client: httpx2.AsyncClient
         ({"street": 7}, "street"),
         ({"street": "Long Street"}, "street"),  # known to the model of the code alone
         ({**STREET, "floor": "top"}, "floor"),
+        ({**STREET, "flor": 3}, "flor"),
         ({"street": "Long Street 5" * 4000}, "values"),
         ("Long Street 5", "values"),
     ]

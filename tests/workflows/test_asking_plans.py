@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import Plugin
@@ -138,6 +139,15 @@ async def test_the_values_of_a_form_reach_the_next_step_and_the_note_its_agent(e
     handle = engine.parts.backend.client.get_workflow_handle(job.id)
     with pytest.raises(WorkflowUpdateFailedError):
         await handle.execute_update("answer", {"step": "trip", "values": {**TRIP, "city": 5}})
+    for values, field, fault in [
+        ({**TRIP, "last": "2027-04-30"}, "values", "the last day is before the first"),
+        ({**TRIP, "citty": "Oslo"}, "citty", "Unknown field: citty. Did you mean 'city'?"),
+    ]:
+        with pytest.raises(WorkflowUpdateFailedError) as refusal:  # the worker knows the model, too
+            await handle.execute_update("answer", {"step": "trip", "values": values})
+        assert isinstance(refusal.value.cause, ApplicationError)
+        assert fault in refusal.value.cause.message
+        assert refusal.value.cause.details[0]["field"] == field
     await take(TESTER, job.id, "trip", TRIP, "no plane")
     witnessed = await seen(engine, job.id)
     assert witnessed.input == {"to": {**TRIP, "city": "Rome"}, "city": "Rome"}

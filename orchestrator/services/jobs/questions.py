@@ -4,19 +4,21 @@ import asyncio
 import builtins
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
 from pydantic import BaseModel, TypeAdapter
 
 from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.answers import check_answer
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, WrongState
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.questions import AnswerInput, JobQuestion, PersonAnswer, people_of, with_defaults
 from orchestrator.domain.schemas import shown
 from orchestrator.engine.people import PeopleGateway
-from orchestrator.runtime.inputs import apply_model
+from orchestrator.runtime.inputs import apply_model, in_thread
 from orchestrator.services.jobs.reader import JobReader
 from orchestrator.services.jobs.validation import check_whole
 
@@ -134,18 +136,11 @@ class JobQuestions:
 
     async def _checked(self, job: Job, question: JobQuestion, values: dict[str, Any]) -> dict[str, Any]:
         """The values with their defaults, as the form's model and schema have them."""
-        model = self._model(job, question)
-        await check_whole(question.form, model, values)
+        model = self.catalogue.form_model(job.definition, question)
+        await in_thread(partial(check_answer, question, model, values))
         if model is not None:
             values = await apply_model(model, values, as_json=True)
         return with_defaults(question.form, values)
-
-    def _model(self, job: Job, question: JobQuestion) -> type[BaseModel] | None:
-        """The model of a declared form, unless the form was edited since. The code of a workflow knows its own."""
-        definition = self.catalogue.workflows.get(job.definition)
-        step = definition.plan.step(question.step) if definition else None
-        ask = step.ask if step else None
-        return ask.model if ask is not None and ask.form == question.form else None
 
     async def _send(self, job_id: str, answer: AnswerInput) -> PersonAnswer:
         """Send an answer. A run that has just continued its job does not know its questions for a moment."""
