@@ -168,7 +168,7 @@ class TurnRunner:
             raise
         except Exception as error:
             # The model has answered: what it said is paid, and another attempt would pay again.
-            raise agent_error(error, last=response, secrets=self._models.secrets, usage=usage) from error
+            raise agent_error(error, answered=True, secrets=self._models.secrets, usage=usage) from error
 
     async def _respond(
         self, turn: _Turn, model: Model, length: Length, answer_text: AnswerText, seconds: float
