@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.deps import Svc
 from api.page.errors import PageRoute
-from api.page.lists import ListQuery
+from api.page.lists import Definitions, ListQuery, matching
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Reader, Visitor
 from api.v1.pages import Listing, cut
@@ -23,6 +23,7 @@ from orchestrator.services.jobs.reader import JobPage
 router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
 
 PAGE_ROWS: Final = 50
+_SIMILAR: Final = 8
 
 
 @router.get("/jobs")
@@ -35,8 +36,8 @@ async def jobs_page(request: Request, services: Svc, visitor: Reader, query: Ann
 
 async def list_values(services: Services, visitor: Visitor, query: ListQuery) -> dict[str, Any]:
     """The values of the template of the list. Raises `InvalidInput`, `Forbidden`, `Unavailable`."""
-    kinds = definitions(services)
-    job_filter = query.filter(kinds, datetime.now(UTC), limit=PAGE_ROWS + 1)
+    catalogue = definitions(services)
+    job_filter = query.filter(catalogue, datetime.now(UTC), limit=PAGE_ROWS + 1)
     listed, states = await asyncio.gather(
         services.reader.list(visitor.principal, job_filter), services.overview.states(visitor.principal, job_filter)
     )
@@ -50,14 +51,17 @@ async def list_values(services: Services, visitor: Visitor, query: ListQuery) ->
         "states": states,
         "all_states": list(JobState),
         "reasons": list(ReasonCode),
-        "definitions": sorted(kinds),
+        "definitions": sorted(catalogue.kinds),
+        "similar": [] if rows else matching(query.q, catalogue.names)[:_SIMILAR],
     }
 
 
-def definitions(services: Services) -> dict[str, JobKind]:
-    """The ids of the catalogue, each with the kind of its jobs."""
-    workflows = {workflow.id: JobKind.WORKFLOW for workflow in services.catalogue.workflows()}
-    return {**{agent.id: JobKind.AGENT for agent in services.catalogue.agents()}, **workflows}
+def definitions(services: Services) -> Definitions:
+    """The definitions of the catalogue."""
+    agents, workflows = services.catalogue.agents(), services.catalogue.workflows()
+    kinds = {agent.id: JobKind.AGENT for agent in agents} | {workflow.id: JobKind.WORKFLOW for workflow in workflows}
+    names = {agent.id: agent.name for agent in agents} | {workflow.id: workflow.name for workflow in workflows}
+    return Definitions(kinds, names)
 
 
 async def _exact(services: Services, visitor: Visitor, text: str) -> str | None:

@@ -311,6 +311,7 @@ class JobRepository(OpenJobs):
         until: datetime | None = None,
         labels: Mapping[str, str] | None = None,
         id_start: str | None = None,
+        id_part: str | None = None,
         after: Position | None = None,
         limit: int,
         offset: int,
@@ -329,6 +330,7 @@ class JobRepository(OpenJobs):
             until=until,
             labels=labels or {},
             id_start=id_start,
+            id_part=id_part,
         )
         page, total = job_page(_ROW, job_filter, limit=limit, offset=offset, after=after)
 
