@@ -1,6 +1,7 @@
 """The list of jobs, with exact counts by state, search, filters and cursors."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from api.deps import Svc
 from api.page.errors import PageRoute
-from api.page.lists import Definitions, ListQuery, matching
+from api.page.lists import WAITING, Definitions, ListQuery, matching
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Reader, Visitor
 from api.v1.pages import Listing, cut
@@ -38,8 +39,11 @@ async def list_values(services: Services, visitor: Visitor, query: ListQuery) ->
     """The values of the template of the list. Raises `InvalidInput`, `Forbidden`, `Unavailable`."""
     catalogue = definitions(services)
     job_filter = query.filter(catalogue, datetime.now(UTC), limit=PAGE_ROWS + 1)
-    listed, states = await asyncio.gather(
-        services.reader.list(visitor.principal, job_filter), services.overview.states(visitor.principal, job_filter)
+    waiting_filter = replace(job_filter, reasons=list(WAITING), states=None, after=None, limit=1)
+    listed, states, waiting = await asyncio.gather(
+        services.reader.list(visitor.principal, job_filter),
+        services.overview.states(visitor.principal, job_filter),
+        services.reader.list(visitor.principal, waiting_filter),
     )
     rows, end = cut(listed.rows, PAGE_ROWS, Listing.JOBS, lambda row: Position(row.created_at, row.id))
     shown_page = JobPage(rows, listed.total, listed.unattended, listed.retried_by)
@@ -49,6 +53,7 @@ async def list_values(services: Services, visitor: Visitor, query: ListQuery) ->
         "usage": await services.overview.usage(shown_page),
         "next": end["next"],
         "states": states,
+        "waiting": waiting.total,
         "all_states": list(JobState),
         "reasons": list(ReasonCode),
         "definitions": sorted(catalogue.kinds),

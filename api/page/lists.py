@@ -14,6 +14,9 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.services.jobs.reader import JobFilter
 
+PERSON: Final = "person"
+"""Instead of a reason: both reasons of jobs that wait for a person."""
+WAITING: Final = (ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.WAITING_FOR_INPUT)
 _ID_START: Final = re.compile(r"(wf_)?job_[0-9a-f]{1,32}")
 _ID_PART: Final = re.compile(r"[….]{0,3}[0-9a-f]{6,32}")
 _AGES: Final = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
@@ -68,7 +71,7 @@ class ListQuery(BaseModel):
             states=None if not self.state else [_state(self.state)],
             kind=kinds.get(definition) if definition else None,
             definition=definition,
-            reasons=None if not self.reason else [_reason(self.reason)],
+            reasons=_reasons(self.reason) if self.reason else None,
             since=since,
             until=_moment("until", self.until),
             labels=labels,
@@ -123,10 +126,12 @@ def _state(text: str) -> JobState:
     return state
 
 
-def _reason(text: str) -> ReasonCode:
+def _reasons(text: str) -> list[ReasonCode]:
+    if text == PERSON:
+        return list(WAITING)
     if text not in set(ReasonCode):
         raise InvalidInput(f"There is no reason {text!r}", field="reason", expected=", ".join(ReasonCode))
-    return ReasonCode(text)
+    return [ReasonCode(text)]
 
 
 def _moment(field: str, text: str) -> datetime | None:

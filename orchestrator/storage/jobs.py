@@ -6,17 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    RowMapping,
-    bindparam,
-    case,
-    delete,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, delete, null, select, update
 
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.commands import JobInput

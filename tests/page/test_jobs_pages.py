@@ -132,6 +132,10 @@ async def test_a_failed_job_needs_attention_until_a_retry_makes_it_good(running:
 async def test_a_step_is_decided_once_with_a_note(running: Engine, owner: Visit):
     job_id = await start(owner, running, "t_approval")
     await running.eventually(job_id, lambda job: bool(job.waiting_steps))
+    await running.services.reader.settle()
+    tab = (await owner.http.get("/ui/jobs?reason=person")).text
+    assert f'id="row-{job_id}"' in tab
+    assert re.search(r'waits for a person</span></span> <span class="count">1<', tab)
     text = (await owner.http.get(f"/ui/jobs/{job_id}")).text
     assert "waits for a decision" in text
     assert "Go on?" in text
