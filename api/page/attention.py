@@ -11,6 +11,7 @@ from starlette.types import Scope as AsgiScope
 
 from api.deps import Svc
 from api.page.errors import PageRoute
+from api.page.lists import PERSON, WAITING
 from api.page.rendering import page
 from api.page.visitors import Reader, Visitor
 from orchestrator.domain.errors import Unavailable
@@ -21,7 +22,6 @@ from orchestrator.services.jobs.reader import JobFilter, JobPage
 
 _ROWS: Final = 20
 _WEBHOOKS: Final = 100
-WAITING: Final = (ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.WAITING_FOR_INPUT)
 STUCK: Final = (ReasonCode.STUCK, ReasonCode.UNKNOWN_AGENT, ReasonCode.BUDGET_EXCEEDED)
 
 
@@ -69,7 +69,7 @@ async def attention_values(services: Services, visitor: Visitor) -> dict[str, An
         services.questions.asked(visitor.principal),
     )
     groups = [
-        NeedyJobs("Waiting for a person", "Approve, reject or answer.", "Decide", waiting, "waiting_for_approval"),
+        NeedyJobs("Waiting for a person", "Approve, reject or answer.", "Decide", waiting, PERSON),
         NeedyJobs("Stuck", "The worker cannot continue these jobs until somebody acts.", "Look", stuck, "stuck"),
         NeedyJobs("Without a worker", "Start a worker that polls their task queue.", "Look", unattended, "no_worker"),
         NeedyJobs("Failed, and not made good since", "Finished calls are reused.", "Look", failed),

@@ -1,6 +1,7 @@
 """The list of jobs, with exact counts by state, search, filters and cursors."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from api.deps import Svc
 from api.page.errors import PageRoute
-from api.page.lists import ListQuery
+from api.page.lists import WAITING, Definitions, ListQuery, matching
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Reader, Visitor
 from api.v1.pages import Listing, cut
@@ -23,6 +24,7 @@ from orchestrator.services.jobs.reader import JobPage
 router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
 
 PAGE_ROWS: Final = 50
+_SIMILAR: Final = 8
 
 
 @router.get("/jobs")
@@ -35,10 +37,13 @@ async def jobs_page(request: Request, services: Svc, visitor: Reader, query: Ann
 
 async def list_values(services: Services, visitor: Visitor, query: ListQuery) -> dict[str, Any]:
     """The values of the template of the list. Raises `InvalidInput`, `Forbidden`, `Unavailable`."""
-    kinds = definitions(services)
-    job_filter = query.filter(kinds, datetime.now(UTC), limit=PAGE_ROWS + 1)
-    listed, states = await asyncio.gather(
-        services.reader.list(visitor.principal, job_filter), services.overview.states(visitor.principal, job_filter)
+    catalogue = definitions(services)
+    job_filter = query.filter(catalogue, datetime.now(UTC), limit=PAGE_ROWS + 1)
+    waiting_filter = replace(job_filter, reasons=list(WAITING), states=None, after=None, limit=1)
+    listed, states, waiting = await asyncio.gather(
+        services.reader.list(visitor.principal, job_filter),
+        services.overview.states(visitor.principal, job_filter),
+        services.reader.list(visitor.principal, waiting_filter),
     )
     rows, end = cut(listed.rows, PAGE_ROWS, Listing.JOBS, lambda row: Position(row.created_at, row.id))
     shown_page = JobPage(rows, listed.total, listed.unattended, listed.retried_by)
@@ -48,16 +53,20 @@ async def list_values(services: Services, visitor: Visitor, query: ListQuery) ->
         "usage": await services.overview.usage(shown_page),
         "next": end["next"],
         "states": states,
+        "waiting": waiting.total,
         "all_states": list(JobState),
         "reasons": list(ReasonCode),
-        "definitions": sorted(kinds),
+        "definitions": sorted(catalogue.kinds),
+        "similar": [] if rows else matching(query.q, catalogue.names)[:_SIMILAR],
     }
 
 
-def definitions(services: Services) -> dict[str, JobKind]:
-    """The ids of the catalogue, each with the kind of its jobs."""
-    workflows = {workflow.id: JobKind.WORKFLOW for workflow in services.catalogue.workflows()}
-    return {**{agent.id: JobKind.AGENT for agent in services.catalogue.agents()}, **workflows}
+def definitions(services: Services) -> Definitions:
+    """The definitions of the catalogue."""
+    agents, workflows = services.catalogue.agents(), services.catalogue.workflows()
+    kinds = {agent.id: JobKind.AGENT for agent in agents} | {workflow.id: JobKind.WORKFLOW for workflow in workflows}
+    names = {agent.id: agent.name for agent in agents} | {workflow.id: workflow.name for workflow in workflows}
+    return Definitions(kinds, names)
 
 
 async def _exact(services: Services, visitor: Visitor, text: str) -> str | None:

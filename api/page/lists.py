@@ -1,6 +1,8 @@
 """The query of the list of jobs: search and filters from the address, and the same as a filter of the service."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -12,8 +14,20 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.services.jobs.reader import JobFilter
 
+PERSON: Final = "person"
+"""Instead of a reason: both reasons of jobs that wait for a person."""
+WAITING: Final = (ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.WAITING_FOR_INPUT)
 _ID_START: Final = re.compile(r"(wf_)?job_[0-9a-f]{1,32}")
+_ID_PART: Final = re.compile(r"[….]{0,3}[0-9a-f]{6,32}")
 _AGES: Final = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The definitions of the catalogue by id: the kind of their jobs, and their displayed names."""
+
+    kinds: Mapping[str, JobKind]
+    names: Mapping[str, str]
 
 
 class ListQuery(BaseModel):
@@ -40,10 +54,11 @@ class ListQuery(BaseModel):
         """The filters beside the state, each with its value."""
         return [(name, value) for name, value in self.values().items() if name != "state"]
 
-    def filter(self, kinds: dict[str, JobKind], now: datetime, *, limit: int) -> JobFilter:
-        """The filter for the service. `kinds` are the definitions of the catalogue. Raises `InvalidInput`."""
-        words = _search(self.q, kinds)
-        labels = dict(filter(None, [_label(self.label), words.get("label")]))
+    def filter(self, catalogue: Definitions, now: datetime, *, limit: int) -> JobFilter:
+        """The filter for the service. Raises `InvalidInput`."""
+        kinds = catalogue.kinds
+        words = _search(self.q, kinds, catalogue.names)
+        labels = dict(filter(None, [_label(self.label), *words.get("labels", {}).items()]))
         definition = self.definition or words.get("definition")
         since = _moment("since", self.since)
         if self.age:
@@ -56,28 +71,43 @@ class ListQuery(BaseModel):
             states=None if not self.state else [_state(self.state)],
             kind=kinds.get(definition) if definition else None,
             definition=definition,
-            reasons=None if not self.reason else [_reason(self.reason)],
+            reasons=_reasons(self.reason) if self.reason else None,
             since=since,
             until=_moment("until", self.until),
             labels=labels,
             id_start=words.get("id_start"),
+            id_part=words.get("id_part"),
             after=position_of(Listing.JOBS, self.after) if self.after else None,
             limit=limit,
         )
 
 
-def _search(text: str, kinds: dict[str, JobKind]) -> dict[str, Any]:
-    """What a search means: the beginning of an id, `owner:NAME`, a label `NAME:VALUE`, or a definition."""
-    text = text.strip()
-    if not text:
-        return {}
-    if _ID_START.fullmatch(text):
-        return {"id_start": text}
-    name, colon, value = text.partition(":")
-    if colon and value:
-        return {"owner": value} if name == "owner" else {"label": (name, value)}
-    matching = [definition for definition in kinds if text.lower() in definition.lower()]
-    return {"definition": matching[0] if len(matching) == 1 else text}
+def _search(text: str, kinds: Mapping[str, JobKind], names: Mapping[str, str]) -> dict[str, Any]:
+    """What a search means: words that each narrow it. `names` are the displayed names of the definitions."""
+    whole = text.strip().lower()
+    if (exact := next((id for id, name in names.items() if whole in (id.lower(), name.lower())), None)) is not None:
+        return {"definition": exact}
+    meaning: dict[str, Any] = {"labels": {}}
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        if _ID_START.fullmatch(word):
+            meaning["id_start"] = word
+        elif _ID_PART.fullmatch(word) and word not in kinds:
+            meaning["id_part"] = word.lstrip("….")
+        elif colon and name == "owner" and value:
+            meaning["owner"] = value
+        elif colon and value:
+            meaning["labels"][name] = value
+        else:
+            candidates = matching(word, names)
+            meaning["definition"] = candidates[0] if len(candidates) == 1 else word
+    return meaning
+
+
+def matching(text: str, names: Mapping[str, str]) -> list[str]:
+    """The definitions whose id or displayed name contains a text."""
+    part = text.strip().lower()
+    return [id for id, name in names.items() if part in id.lower() or part in name.lower()] if part else []
 
 
 def _label(text: str) -> tuple[str, str] | None:
@@ -96,10 +126,12 @@ def _state(text: str) -> JobState:
     return state
 
 
-def _reason(text: str) -> ReasonCode:
+def _reasons(text: str) -> list[ReasonCode]:
+    if text == PERSON:
+        return list(WAITING)
     if text not in set(ReasonCode):
         raise InvalidInput(f"There is no reason {text!r}", field="reason", expected=", ".join(ReasonCode))
-    return ReasonCode(text)
+    return [ReasonCode(text)]
 
 
 def _moment(field: str, text: str) -> datetime | None:

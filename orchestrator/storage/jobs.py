@@ -6,17 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    RowMapping,
-    bindparam,
-    case,
-    delete,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, delete, null, select, update
 
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.commands import JobInput
@@ -311,6 +301,7 @@ class JobRepository(OpenJobs):
         until: datetime | None = None,
         labels: Mapping[str, str] | None = None,
         id_start: str | None = None,
+        id_part: str | None = None,
         after: Position | None = None,
         limit: int,
         offset: int,
@@ -329,6 +320,7 @@ class JobRepository(OpenJobs):
             until=until,
             labels=labels or {},
             id_start=id_start,
+            id_part=id_part,
         )
         page, total = job_page(_ROW, job_filter, limit=limit, offset=offset, after=after)
 

@@ -18,12 +18,13 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    or_,
     select,
     type_coerce,
     union_all,
 )
 
-from orchestrator.domain.ids import JobKind
+from orchestrator.domain.ids import JobKind, job_id
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
 from orchestrator.domain.pages import MOST_COUNTED, Position
 from orchestrator.storage import keyset
@@ -61,7 +62,8 @@ class Filter:
     """Which jobs a list shows. None does not filter.
 
     `reasons` applies to open jobs. `attention` selects jobs that need a person: stuck ones, and failed ones that no
-    retry has completed. `unattended` means that no worker polls for these jobs.
+    retry has completed. `unattended` means that no worker polls for these jobs. `id_part` is the end of an id, or its
+    beginning without the prefix.
     """
 
     owner: str | None = None
@@ -76,6 +78,7 @@ class Filter:
     until: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     id_start: str | None = None
+    id_part: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions, without those on states, reasons and attention."""
@@ -88,7 +91,7 @@ class Filter:
     @property
     def plain(self) -> bool:
         """Whether it filters by columns alone that share an index with the time."""
-        return self.reasons is None and not self.attention and not self.labels and self.id_start is None
+        return self.reasons is None and not self.attention and not self.labels and not (self.id_start or self.id_part)
 
     def _more(self) -> list[ColumnElement[bool]]:
         bounds = [labelled(name, value) for name, value in self.labels.items()]
@@ -98,6 +101,10 @@ class Filter:
             bounds.append(jobs.c.created_at < self.until)
         if self.id_start is not None:  # a range, because LIKE uses no index in SQLite; ids end in hexadecimal digits
             bounds += [jobs.c.id >= self.id_start, jobs.c.id < f"{self.id_start}g"]
+        if self.id_part is not None:  # reads every entry of an index: only a search asks for it
+            starts = [job_id(kind, self.id_part) for kind in JobKind]
+            ranges = [(jobs.c.id >= start) & (jobs.c.id < f"{start}g") for start in starts]
+            bounds.append(or_(jobs.c.id.endswith(self.id_part, autoescape=True), *ranges))
         return bounds
 
     def equal(self) -> dict[str, str]:

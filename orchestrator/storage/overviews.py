@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState
+from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState, ReasonCode
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
 from orchestrator.storage.lists import Filter, state_counts
@@ -85,7 +85,10 @@ class OverviewRepository:
             .where(jobs.c.created_at >= since, jobs.c.started_at.is_not(None))
             .group_by(jobs.c.owner)
         )
-        waiting = select(jobs.c.owner, func.count()).where(jobs.c.state == JobState.PENDING).group_by(jobs.c.owner)
+        is_due = jobs.c.reason_code.is_(None) | (jobs.c.reason_code != ReasonCode.SCHEDULED)
+        waiting = (
+            select(jobs.c.owner, func.count()).where(jobs.c.state == JobState.PENDING, is_due).group_by(jobs.c.owner)
+        )
 
         def read(connection: Connection) -> list[OwnerWait]:
             queued: dict[str, int] = {row[0]: row[1] for row in connection.execute(waiting)}

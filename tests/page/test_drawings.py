@@ -7,15 +7,24 @@ import pytest
 
 from api.page import formats
 from api.page.forms import fields_of_form, value_of_form
-from api.page.gantt import WIDTH, chart
+from api.page.gantt import WIDTH, CallLine, QuestionLine, chart
 from api.page.graph import graph, states_of
 from api.page.visitors import Form
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.expressions import cel
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job, JobState
+from orchestrator.domain.jobs import (
+    AgentCall,
+    Approved,
+    Attempt,
+    AttemptStatus,
+    CallStatus,
+    Job,
+    JobError,
+    JobState,
+)
 from orchestrator.domain.plans import Plan, Repeat, Step
-from orchestrator.domain.questions import Ask, JobQuestion
+from orchestrator.domain.questions import Ask, JobQuestion, PersonAnswer, QuestionKind, QuestionStatus
 
 BEGIN = datetime(2026, 11, 26, 21, tzinfo=UTC)
 
@@ -109,12 +118,61 @@ def test_two_hundred_steps_are_two_hundred_lines():
     assert len(chart(job(*(call(f"s{number}") for number in range(200)), closed=10), at(0)).lines) == 200
 
 
+def test_turns_of_an_agent_with_tools_are_no_further_tries():
+    kinds = [AttemptStatus.CONTINUED, AttemptStatus.FAILED, AttemptStatus.CONTINUED, AttemptStatus.COMPLETED]
+    attempts = [
+        Attempt(number=number, status=status, started_at=at(number), completed_at=at(number + 1))
+        for number, status in enumerate(kinds, 1)
+    ]
+    line = chart(job(call(attempts=attempts), closed=10), at(10)).lines[0]
+    assert isinstance(line, CallLine)
+    assert line.tries == 2
+    assert [bar.kind for bar in line.bars if bar.kind != "wait"] == ["continued", "failed", "continued", "completed"]
+
+
+def test_what_people_were_asked_is_on_the_time_line_with_their_answers():
+    answered = PersonAnswer(values={"approved": False}, actor="ada", note="too dear", at=at(40))
+    asked = JobQuestion(id="tool", step="b", kind=QuestionKind.TOOL, message="Buy?", form={}, asked_at=at(30))
+    asked = asked.model_copy(update={"status": QuestionStatus.ANSWERED, "answer": answered, "ended_at": at(40)})
+    form = JobQuestion(id="form", step="form", message="Where?", form={}, asked_at=at(60))
+    ran = Attempt(number=1, status=AttemptStatus.COMPLETED, started_at=at(20), completed_at=at(30))
+    calls = [call("b", scheduled_at=at(20), attempts=[ran]), call("c", status=CallStatus.SKIPPED)]
+    waiting = job(*calls).model_copy(
+        update={
+            "questions": [asked, form],
+            "approvals": [Approved(step="b", actor="grace", note="go")],
+            "error": JobError(type="rejected", message="not now", step="c"),
+        }
+    )
+    first, tool, form_line, last = chart(waiting, at(100)).lines
+    assert isinstance(first, CallLine)
+    assert isinstance(last, CallLine)
+    assert isinstance(tool, QuestionLine)
+    assert isinstance(form_line, QuestionLine)
+    assert first.decision == "Approved by grace: go"
+    assert [(bar.kind, bar.x, bar.width) for bar in first.bars] == [("waiting", 0, 200), ("completed", 200, 100)]
+    assert (tool.state, tool.outcome) == ("refused", "Rejected by ada: too dear")
+    assert [(bar.x, bar.width) for bar in tool.bars] == [(300, 100)]
+    assert (form_line.state, [(bar.x, bar.width) for bar in form_line.bars]) == ("waiting_for_input", [(600, 400)])
+    assert (last.decision, last.is_rejected) == ("Rejected: not now", True)
+
+
+def test_steps_are_in_the_order_of_their_starts():
+    calls = [
+        call("late", scheduled_at=at(9)),
+        call("never", status=CallStatus.PENDING),
+        call("soon", scheduled_at=at(1)),
+    ]
+    lines = chart(job(*calls), at(10)).lines
+    assert [line.call.step for line in lines if isinstance(line, CallLine)] == ["soon", "late", "never"]
+
+
 def test_of_very_many_calls_those_that_need_a_look_are_drawn():
     calls = [call(f"s{number}") for number in range(50)]
     calls[40] = call("s40", status=CallStatus.FAILED)
     calls[45] = call("s45", status=CallStatus.RUNNING)
     drawing = chart(job(*calls), at(10), most=4)
-    assert [line.call.step for line in drawing.lines] == ["s0", "s1", "s40", "s45"]
+    assert [line.call.step for line in drawing.lines if isinstance(line, CallLine)] == ["s0", "s1", "s40", "s45"]
     assert drawing.hidden == 46
 
 

@@ -132,6 +132,10 @@ async def test_a_failed_job_needs_attention_until_a_retry_makes_it_good(running:
 async def test_a_step_is_decided_once_with_a_note(running: Engine, owner: Visit):
     job_id = await start(owner, running, "t_approval")
     await running.eventually(job_id, lambda job: bool(job.waiting_steps))
+    await running.services.reader.settle()
+    tab = (await owner.http.get("/ui/jobs?reason=person")).text
+    assert f'id="row-{job_id}"' in tab
+    assert re.search(r'waits for a person</span></span> <span class="count">1<', tab)
     text = (await owner.http.get(f"/ui/jobs/{job_id}")).text
     assert "waits for a decision" in text
     assert "Go on?" in text
@@ -217,3 +221,27 @@ async def test_a_stream_ends_with_its_session(running: Engine, owner: Visit, sit
         (await running.services.access.authenticate(ADMIN_KEY)), job_id, uuid.uuid4().hex
     )
     await eventually(lambda: running.job(job_id), lambda job: job.state.terminal)
+
+
+async def test_a_search_finds_what_lists_show(running: Engine, owner: Visit):
+    job_id = await start(owner, running, "t_three", {"batch": "search"})
+    other = await start(owner, running, "t_broken", {"batch": "search"})
+    for each in (job_id, other):
+        await running.ended(each)
+    tail = job_id.rpartition("_")[2]
+    for text in (
+        tail[-12:],
+        f"…{tail[-12:]}",
+        f"{tail[:12]} t_three",
+        "t_three batch:search",
+        "batch:search T_three",
+        f"{tail[-12:]} batch:search",
+    ):
+        page = (await owner.http.get("/ui/jobs", params={"q": text})).text
+        assert set(re.findall(r'id="row-([^"]+)"', page)) == {job_id}, text
+    named = (await owner.http.get("/ui/jobs", params={"q": "api development"})).text
+    assert "No job matches" in named
+    assert 'value="api development"' in named
+    unclear = (await owner.http.get("/ui/jobs", params={"q": "t_t"})).text
+    assert "The search takes a job id" in unclear
+    assert 'href="/ui/jobs?q=t_three"' in unclear

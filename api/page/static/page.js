@@ -12,9 +12,22 @@
     return seconds > 0 ? `${text} ago` : `in ${text}`;
   }
 
+  function duration(seconds) {
+    const whole = Math.max(0, Math.round(seconds));
+    const two = (number) => String(number).padStart(2, "0");
+    if (whole < 60) return `${whole} s`;
+    if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`;
+    if (whole < 86400) return `${Math.floor(whole / 3600)}h ${two(Math.floor(whole % 3600 / 60))}m`;
+    return `${Math.floor(whole / 86400)}d ${two(Math.floor(whole % 86400 / 3600))}h`;
+  }
+
   function refreshTimes() {
     for (const time of document.querySelectorAll("time.rel")) {
       const text = relative(Date.parse(time.dateTime));
+      if (time.textContent !== text) time.textContent = text;
+    }
+    for (const time of document.querySelectorAll("time.elapsed")) {
+      const text = duration((Date.now() - Date.parse(time.dateTime)) / 1000);
       if (time.textContent !== text) time.textContent = text;
     }
   }
@@ -58,7 +71,7 @@
     switch (event.key) {
       case "/": {
         const search = document.querySelector("[data-search]");
-        if (!search) return;
+        if (!search) { go("j"); return; }
         event.preventDefault();
         search.focus();
         search.select();

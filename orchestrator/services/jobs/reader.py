@@ -53,6 +53,7 @@ class JobFilter:
     until: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     id_start: str | None = None
+    id_part: str | None = None
     after: Position | None = None
     limit: int = 20
     offset: int = 0
@@ -139,6 +140,7 @@ class JobReader:
             until=filter.until,
             labels=filter.labels,
             id_start=filter.id_start,
+            id_part=filter.id_part,
             after=filter.after,
             limit=filter.limit,
             offset=filter.offset,
@@ -164,6 +166,7 @@ class JobReader:
             until=filter.until,
             labels=filter.labels,
             id_start=filter.id_start,
+            id_part=filter.id_part,
         )
 
     async def _is_unattended(self) -> bool:
