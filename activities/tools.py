@@ -16,11 +16,11 @@ from activities.errors import application_error
 from activities.heartbeats import HEARTBEAT_SECONDS, heartbeats
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
-from orchestrator.domain.errors import NotFound
+from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
 from orchestrator.domain.ports import ToolRuntime
 from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.text import cut
+from orchestrator.domain.text import cut, name, whole_message
 from orchestrator.domain.turns import PREVIEW_CHARACTERS, TOOL_TIMEOUT, ToolResult, ToolTask
 
 # Faults of code: another attempt fails in the same way.
@@ -120,9 +120,12 @@ class ToolActivities:
         """The error of an attempt, without secrets."""
         mapped = application_error(error)
         final = mapped.non_retryable or isinstance(error, _FAULTS_OF_CODE)
+        # Masked before they are cut: the beginning of a secret is one, too.
+        message = error.message if isinstance(error, OrchestratorError | ApplicationError) else whole_message(error)
+        kind = error.kind if isinstance(error, AgentError) else mapped.type or ""
         masked = ApplicationError(
-            cut(self._runtime.masked(mapped.message)),
-            type=mapped.type,
+            cut(self._runtime.masked(message)),
+            type=name(self._runtime.masked(kind)) or None,
             non_retryable=final,
             next_retry_delay=mapped.next_retry_delay,
         )

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.text import cut, headline
     from orchestrator.domain.turns import (
         DETAIL_FALLBACK,
+        FAILED_LEAD,
         MAX_DEPTH,
         MAX_PARALLEL,
         MCP_TOOL_CHANGED,
@@ -382,11 +383,11 @@ def _reported(use: ToolRequest, error: ActivityError) -> ToolAnswer:
     if isinstance(cause, ApplicationError):
         text = cause.message if cause.type == TOOL_FAILED else f"{cause.type or 'error'}: {cause.message}"
         if not (use.at_most_once and cause.type in CUT_OFF):
-            return ToolAnswer(number=use.number, status="failed", text=cut(f"The tool failed. {text}"))
+            return ToolAnswer(number=use.number, status="failed", text=cut(f"{FAILED_LEAD}{text}"))
     if use.at_most_once:
         return ToolAnswer(number=use.number, status="unknown", text=_OUTCOME_UNKNOWN)
     text = f"timed out after {use.timeout:g} s" if isinstance(cause, TimeoutError) else str(cause)
-    return ToolAnswer(number=use.number, status="failed", text=cut(f"The tool failed. {text}"))
+    return ToolAnswer(number=use.number, status="failed", text=cut(f"{FAILED_LEAD}{text}"))
 
 
 def _details_of(error: ActivityError) -> list[dict[str, Any]]:

@@ -83,9 +83,14 @@ def cause_of(error: BaseException) -> BaseException | None:
 
 
 def error_message(error: BaseException) -> str:
-    """The text of an exception. If its `__str__` fails, a sentence that says so."""
+    """The text of an exception, cut. If its `__str__` fails, a sentence that says so."""
+    return cut(whole_message(error))
+
+
+def whole_message(error: BaseException) -> str:
+    """The text of an exception, however long. If its `__str__` fails, a sentence that says so."""
     try:
-        return cut(str(error))
+        return str(error)
     except BaseException as fault:  # noqa: BLE001 - the edge of an author's code, which may even exit
         return f"its text cannot be read ({error_name(fault)})"
 

@@ -19,6 +19,7 @@ PREVIEW_CHARACTERS: Final = 200
 MAX_DEPTH: Final = 3  # An agent may call an agent that calls an agent.
 MAX_PARALLEL: Final = 8  # Tool calls of one turn that run at the same time.
 TOOL_FAILED: Final = "tool_failed"  # The error type of a tool that reports a failure: its message is for the model.
+FAILED_LEAD: Final = "The tool failed. "  # What the model hears before the text of a failed call.
 TOOL_TIMEOUT: Final = "tool_timeout"
 MCP_TOOL_CHANGED: Final = "mcp_tool_changed"  # The error type of a pinned MCP tool that is not what it was.
 DETAIL_FALLBACK: Final = "fallback"  # In the details of an error: the model that is asked next.

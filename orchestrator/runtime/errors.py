@@ -31,6 +31,7 @@ from pydantic_ai.messages import ModelResponse
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.text import error_name, sound
 from orchestrator.domain.usage import Usage
+from orchestrator.runtime.masking import MASK, masked
 from orchestrator.runtime.output_models import faults_of
 from orchestrator.runtime.responses import says_nothing
 
@@ -120,10 +121,8 @@ def misfit(last: ModelResponse, faults: str) -> AgentError:
 
 def scrub(text: str, secrets: Sequence[str] = ()) -> str:
     """One line of at most 300 characters, with `secrets` and anything that looks like a secret masked."""
-    text = sound(text)
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    text = " ".join(_SECRETS.sub("***", text).split())
+    text = masked(sound(text), secrets)
+    text = " ".join(_SECRETS.sub(MASK, text).split())
     return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
 
 

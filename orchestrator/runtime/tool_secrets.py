@@ -5,8 +5,8 @@ from typing import Final
 
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.tool_schemas import Secret
+from orchestrator.runtime import masking
 
-_MASK: Final = "***"
 _SHORTEST: Final = 4  # A shorter value would mask parts of ordinary words.
 
 
@@ -32,7 +32,5 @@ class ToolSecrets:
         return sorted({secret.name for secret in secrets if not self._environment.get(secret.name)})
 
     def masked(self, text: str) -> str:
-        """The text without the values that were read so far, longest first."""
-        for value in sorted(self._read, key=len, reverse=True):
-            text = text.replace(value, _MASK)
-        return text
+        """The text without the values that were read so far, in any form."""
+        return masking.masked(text, self._read)
