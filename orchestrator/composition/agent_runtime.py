@@ -28,9 +28,11 @@ class OpenRuntime:
     tools: ToolRunner
     models: ModelSource
     pages: PageReader
+    servers: McpServers
 
     async def aclose(self) -> None:
-        """Close the connections to models and pages."""
+        """Close the connections to models, MCP servers and pages."""
+        await self.servers.aclose()
         await self.models.aclose()
         await self.pages.aclose()
 
@@ -57,11 +59,12 @@ def runtime_of(
 ) -> OpenRuntime:
     """The agent runtime over any source of models."""
     secrets, records = ToolSecrets(os.environ), TurnRecords(backend.artifacts)
-    mcp_tools = McpTools(records, McpServers(secrets))
+    servers = McpServers(secrets)
+    mcp_tools = McpTools(records, servers)
     pages = PageReader(allow_private=settings.webhook_allow_private, look_ups=backend.look_ups)
     turns = TurnRunner(models, records, mcp_tools, catalogue, clock=now, bulkhead=bulkhead)
     tools = ToolRunner(records, mcp_tools, pages, secrets, bulkhead)
-    return OpenRuntime(AgentRunner(models, now, bulkhead, turns), tools, models, pages)
+    return OpenRuntime(AgentRunner(models, now, bulkhead, turns), tools, models, pages, servers)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -1,4 +1,4 @@
-"""MCP servers as sources of tools: one connection for each call, which every server and transport allows."""
+"""MCP servers as sources of tools. A worker keeps its connections between the calls of one job."""
 
 import asyncio
 import hashlib
@@ -16,6 +16,7 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.tools import McpServer
 from orchestrator.domain.turns import ToolFailed
+from orchestrator.runtime.mcp_connections import McpConnections
 from orchestrator.runtime.tool_secrets import ToolSecrets
 
 if TYPE_CHECKING:
@@ -37,11 +38,16 @@ class McpServers:
 
     def __init__(self, secrets: ToolSecrets) -> None:
         self._secrets = secrets
+        self._connections = McpConnections(self._connect)
         self._ignored: set[tuple[str, str]] = set()  # Tools that the log has.
 
-    async def tools(self, server: McpServer) -> list[dict[str, Any]]:
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._connections.aclose()
+
+    async def tools(self, server: McpServer, job_id: str = "") -> list[dict[str, Any]]:
         """The allowed tools of a server. Raises `AgentError`: a missing one is not retryable."""
-        async with self._connected(server, _LIST_SECONDS) as client:
+        async with self._connected(server, job_id) as client, asyncio.timeout(_LIST_SECONDS):
             listed: dict[str, dict[str, Any]] = {}
             cursor: str | None = None
             for _ in range(_MAX_PAGES):
@@ -70,12 +76,19 @@ class McpServers:
         return [listed[name] for name in server.allow]
 
     async def call(
-        self, server: McpServer, tool: str, arguments: dict[str, Any], *, effect_id: str, seconds: float
+        self,
+        server: McpServer,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        effect_id: str,
+        seconds: float,
+        job_id: str = "",
     ) -> str:
         """The text of a tool's result. Raises `ToolFailed` for a failure that the tool reports, else `AgentError`."""
         meta: Any = {EFFECT_KEY: effect_id}  # Any key is allowed in it; the type of the SDK lists its own.
-        async with self._connected(server, seconds) as client:
-            result = await client.call_tool(tool, arguments, meta=meta)
+        async with self._connected(server, job_id) as client:
+            result = await client.call_tool(tool, arguments, read_timeout_seconds=seconds, meta=meta)
         parts = [_text(block) for block in getattr(result, "content", ())]
         text = self._secrets.masked("\n\n".join(part for part in parts if part))
         if getattr(result, "is_error", False):
@@ -83,16 +96,15 @@ class McpServers:
         return text
 
     @asynccontextmanager
-    async def _connected(self, server: McpServer, seconds: float) -> AsyncIterator["Client"]:
-        """A client whose connection lives in this task alone: the SDK must leave it in the task that entered it."""
+    async def _connected(self, server: McpServer, job_id: str) -> AsyncIterator["Client"]:
+        """A client of the server. Raises `AgentError` for what the SDK raises."""
         # Only agents with MCP servers pay for the import, and no other call waits for it.
         await asyncio.to_thread(importlib.import_module, "mcp.client.streamable_http")
-        from mcp import Client, MCPError  # noqa: PLC0415
+        from mcp import MCPError  # noqa: PLC0415
 
         try:
-            async with AsyncExitStack() as stack:
-                target = await self._target(server, stack)
-                yield await stack.enter_async_context(Client(target, read_timeout_seconds=seconds))
+            async with self._connections.lent(server, job_id) as client:
+                yield client
         except MCPError as error:
             message = self._secrets.masked(error_message(error))
             if error.code == _INVALID_ARGUMENTS:
@@ -106,6 +118,12 @@ class McpServers:
             reason = self._secrets.masked(error_message(_first(error)) or error_name(error))
             message = f"MCP server {server.name} does not answer: {reason}"
             raise AgentError(message, kind=UNREACHABLE, retryable=True) from None
+
+    async def _connect(self, server: McpServer, stack: AsyncExitStack) -> "Client":
+        from mcp import Client  # noqa: PLC0415
+
+        target = await self._target(server, stack)
+        return await stack.enter_async_context(Client(target, read_timeout_seconds=server.timeout))
 
     async def _target(self, server: McpServer, stack: AsyncExitStack) -> Any:
         if server.url:

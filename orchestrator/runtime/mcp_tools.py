@@ -35,7 +35,9 @@ class McpTools:
         stored = await self._records.tools(task.job_id, call, agent.id)
         if stored is not None:
             return stored
-        listed = ListedTools(servers={server.name: await self._servers.tools(server) for server in servers})
+        listed = ListedTools(
+            servers={server.name: await self._servers.tools(server, task.job_id) for server in servers}
+        )
         places = {server.name: _place(server) for server in servers}
         before = await self._records.definitions(task.job_id, list(places.values()))
         for server in servers:
@@ -65,14 +67,16 @@ class McpTools:
         """The text of a tool's result. Raises `AgentError`, also if a pinned tool is not what its agent call listed."""
         if server.pinned:
             await self._check(server, tool, task)
-        return await self._servers.call(server, tool, arguments, effect_id=effect_id, seconds=seconds)
+        return await self._servers.call(
+            server, tool, arguments, effect_id=effect_id, seconds=seconds, job_id=task.job_id
+        )
 
     async def _check(self, server: McpServer, tool: str, task: ToolTask) -> None:
         id = CallId.parse(task.id)
         listed = await self._records.tools(task.job_id, str(id._replace(path="")), task.agent) if id else None
         earlier = listed.servers.get(server.name, []) if listed else []
         before = {each["name"]: each.get(DIGESTS) for each in earlier if each["name"] == tool}
-        now = [each for each in await self._servers.tools(server) if each["name"] == tool]
+        now = [each for each in await self._servers.tools(server, task.job_id) if each["name"] == tool]
         if changed := _changes(server, before, now):
             raise _refused(changed[0])
 

@@ -1,8 +1,12 @@
 """MCP servers over HTTP: the allow-list, the token, results, and what another attempt may cure."""
 
 import asyncio
+import os
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -12,9 +16,19 @@ from mcp.server import MCPServer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.authoring import AgentError, McpServer, Secret
+from orchestrator.runtime.mcp_connections import McpConnections
 from orchestrator.runtime.mcp_servers import UNREACHABLE, McpServers
 from orchestrator.runtime.tool_secrets import ToolSecrets
 
+STDIO_WIKI = """
+import os
+from mcp.server import MCPServer
+server = MCPServer("wiki")
+@server.tool()
+async def search(words: str) -> str:
+    return str(os.getpid())
+server.run("stdio")
+"""
 TOKEN = "very-secret-token"
 
 
@@ -57,6 +71,68 @@ async def site() -> AsyncIterator[tuple[str, list[str]]]:
 
 def servers() -> McpServers:
     return McpServers(ToolSecrets({"WIKI_TOKEN": TOKEN}))
+
+
+def _counting(opened: list[str]) -> McpConnections:
+    """Connections to a real server that count how often one is opened."""
+    source = servers()
+
+    async def connect(server: McpServer, stack: AsyncExitStack) -> Any:
+        opened.append(server.name)
+        return await source._connect(server, stack)
+
+    return McpConnections(connect, idle_seconds=30)
+
+
+async def _search(connections: McpConnections, wiki: McpServer, job: str) -> Any:
+    async with connections.lent(wiki, job) as client:
+        return await client.call_tool("search", {"words": "tea"})
+
+
+async def test_a_connection_is_kept_for_the_job_and_lent_to_one_call_at_a_time(site: tuple[str, list[str]]):
+    wiki, opened = McpServer("wiki", url=site[0], allow=("search",)), list[str]()
+    connections = _counting(opened)
+    for _ in range(3):
+        await _search(connections, wiki, "job_1")
+    assert len(opened) == 1
+    await _search(connections, wiki, "job_2")
+    assert len(opened) == 2
+    async with connections.lent(wiki, "job_1"):
+        await asyncio.gather(*(_search(connections, wiki, "job_1") for _ in range(2)))
+    assert len(opened) == 4
+    await connections.aclose()
+    assert not connections._owners
+
+
+async def test_a_call_that_fails_and_one_that_is_cancelled_leave_no_connection(site: tuple[str, list[str]]):
+    wiki, opened = McpServer("wiki", url=site[0], allow=("search",)), list[str]()
+    connections = _counting(opened)
+    with pytest.raises(ValueError, match="no"):
+        async with connections.lent(wiki, "job"):
+            raise ValueError("no")
+    cut_off = asyncio.create_task(_search(connections, wiki, "job"))
+    await asyncio.sleep(0)
+    cut_off.cancel()
+    await asyncio.wait({cut_off})
+    assert not connections._idle
+    await _search(connections, wiki, "job")
+    assert len(connections._idle) == 1
+    await connections.aclose()
+    assert not connections._owners
+
+
+async def test_a_connection_that_died_is_replaced():
+    program = (sys.executable, "-c", STDIO_WIKI)
+    wiki, opened = McpServer("wiki", command=program, allow=("search",)), list[str]()
+    connections = _counting(opened)
+    await _search(connections, wiki, "job")
+    async with connections.lent(wiki, "job") as client:
+        pid = int((await client.call_tool("search", {"words": "pid"})).content[0].text)
+    assert len(opened) == 1
+    os.kill(pid, signal.SIGKILL)
+    await _search(connections, wiki, "job")
+    assert len(opened) == 2
+    await connections.aclose()
 
 
 async def test_only_allowed_tools_are_listed_and_results_are_text_without_secrets(site: tuple[str, list[str]]):
