@@ -88,7 +88,7 @@ def offer(condition: Cel | bool, function: Callable[..., Any]) -> Offer:
         ("args.number > 50", r"line 1, column 13: found no matching overload for '_>_' applied to '(string, int)'"),
         ("args.currency == 5", "found no matching overload for '_==_' applied to '(string, int)'"),
         ("args.express == 'yes'", "found no matching overload for '_==_' applied to '(bool, string)'"),
-        ("args.amount", "its value is any: expected bool"),
+        ("args.amount", "its value is number: expected bool"),
         ("args.number", "its value is string: expected bool"),
         ("args.amount >", "Syntax error"),
         ("amount > 50.0", "unknown name 'amount'"),
