@@ -89,9 +89,6 @@ class McpServers:
         """The text of a tool's result. Raises `ToolFailed` for a failure that the tool reports, else `AgentError`."""
         meta: Any = {EFFECT_KEY: effect_id}  # Any key is allowed in it; the type of the SDK lists its own.
         async with self._connected(server, job_id) as client:
-            # The model reads the text. The SDK would list all tools again, and match the server's own patterns with
-            # Python's engine, which a single one can hold for ever.
-            client.session.validate_tool_result = _accepted  # type: ignore[method-assign]
             result = await client.call_tool(tool, arguments, read_timeout_seconds=seconds, meta=meta)
         parts = [_text(block) for block in getattr(result, "content", ())]
         text = self._secrets.masked("\n\n".join(part for part in parts if part))

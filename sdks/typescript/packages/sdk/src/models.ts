@@ -79,6 +79,7 @@ export type EventName = Open<
   | "agent.tool_call.scheduled"
   | "agent.tool_call.completed"
   | "agent.tool_call.failed"
+  | "agent.tool_changed"
   | "agent.tool_call.cancelled"
   | "step.items"
   | "step.round"
