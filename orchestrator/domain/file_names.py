@@ -27,11 +27,15 @@ def safe_path(name: str) -> str:
     It has no root, no drive, no `..`, and no character that a file system refuses; letters of every language and spaces
     stay. It has at most 240 characters; a name without a valid character becomes `unnamed`.
     """
-    parts = [_safe_part(part) for part in sound(name[: 4 * MAX_PATH_LENGTH]).replace("\\", "/").split("/")]
-    names = [part for part in parts if part]
+    names = _safe_parts(name)
     while len(names) > 1 and len("/".join(names)) > MAX_PATH_LENGTH:
         names.pop(0)
     return "/".join(names) or _UNNAMED
+
+
+def names_a_file(name: str) -> bool:
+    """Whether a name has a valid character, so that two different files do not both become `unnamed`."""
+    return bool(_safe_parts(name))
 
 
 def harmless_path(name: str) -> str:
@@ -60,6 +64,11 @@ def unique_path(path: str, taken: Collection[str]) -> str:
 def path_key(path: str) -> str:
     """A key that is equal for paths that differ only in upper and lower case: some systems store them as one file."""
     return path.casefold()
+
+
+def _safe_parts(name: str) -> list[str]:
+    parts = (_safe_part(part) for part in sound(name[: 4 * MAX_PATH_LENGTH]).replace("\\", "/").split("/"))
+    return [part for part in parts if part]
 
 
 def _safe_part(part: str) -> str:

@@ -142,7 +142,8 @@ class Bulkhead:
         self._abandon(loop.agent, loop.thread)
         if running in loop.calls:
             problem = (
-                f"its code blocked the event loop for {seconds:.0f} seconds ({at}); move blocking code to a plain `def`"
+                f"its code blocked the event loop for {seconds:.0f} seconds ({at}); "
+                "run blocking code with `asyncio.to_thread`"
             )
             _fail({running}, AGENT_BLOCKED, problem, retryable=False)
 

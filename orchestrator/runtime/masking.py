@@ -15,7 +15,7 @@ _HEXADECIMAL: Final = re.compile("%[0-9A-F]{2}")
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets: neither as they are, nor escaped once or twice for JSON, Python, an address or a page."""
+    """The text without the secrets: as they are or escaped, even twice, for JSON, Python, an address or a page."""
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         text = text.replace(form, MASK)
     return text

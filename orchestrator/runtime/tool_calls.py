@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import wraps
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
@@ -10,7 +11,7 @@ from pydantic_core import to_jsonable_python
 from orchestrator.domain.agents import Agent, Deliverable
 from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.errors import AgentError
-from orchestrator.domain.file_names import safe_path
+from orchestrator.domain.file_names import names_a_file, safe_path
 from orchestrator.domain.text import sound, sound_data
 from orchestrator.domain.tool_schemas import ToolCall, ToolSignature
 from orchestrator.domain.tools import READ_RESULT, Files, HttpGet, McpServer, Tool, mcp_name
@@ -128,6 +129,7 @@ class ToolRunner:
         )
         secrets = {parameter: self._secrets.value(secret) for parameter, secret in signature.secrets.items()}
 
+        @wraps(tool.function)  # The line of a function that blocks is the author's, not ours.
         async def run() -> str:
             # In the agent's own loop: validators of the types and serializers of the result are author code, too.
             values = _validated(signature, arguments)
@@ -160,6 +162,9 @@ def _validated(signature: ToolSignature, arguments: Mapping[str, Any]) -> dict[s
 
 
 def _written(arguments: Mapping[str, Any]) -> str:
+    path = str(arguments.get("path", ""))
+    if not names_a_file(path):
+        raise ToolFailed(f"The path {path[:40]!r} names no file: write it again as, for example, report.md.")
     file = Deliverable.model_validate(arguments)
     return f"Wrote {safe_path(file.path)}, {len(file.content.encode(errors='replace'))} bytes."
 

@@ -21,6 +21,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Deliverable
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.file_names import names_a_file
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.steps import TIME_SHARE
@@ -335,7 +336,8 @@ def _with_files(turn: _Turn, deliverables: list[Deliverable]) -> list[Deliverabl
             arguments = arguments_of(call)
             if call.tool_name == "write_file" and is_made and arguments:
                 file = Deliverable.model_validate(arguments)
-                files[file.path] = file
+                if names_a_file(str(arguments.get("path", ""))):
+                    files[file.path] = file
     for file in deliverables:
         files[file.path] = file
     return list(files.values())

@@ -26,7 +26,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "address": lambda secret: quote(secret, safe="/*"),
     "part_of_an_address": lambda secret: re.sub("%..", lambda code: code[0].lower(), quote(secret, safe="*")),
     "form": lambda secret: "key=" + quote_plus(secret, safe="*"),
-    "page": lambda secret: html.escape(secret),
+    "page": html.escape,
 }
 
 
