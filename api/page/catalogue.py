@@ -15,8 +15,11 @@ from api.page.formats import money, number
 from api.page.graph import graph
 from api.page.rendering import ROOT, page
 from api.page.visitors import AgentVisitor, CatalogueVisitor, WorkflowVisitor
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.errors import ModelNotConfigured
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.metrics import Day, ExecutionCounts, Period
+from orchestrator.services.container import Services
 
 router = APIRouter(prefix=f"{ROOT}/catalogue", include_in_schema=False, route_class=PageRoute)
 
@@ -76,17 +79,28 @@ async def agent_page(request: Request, services: Svc, visitor: AgentVisitor, age
     metrics, health = await asyncio.gather(
         services.metrics.agent(visitor.principal, agent_id, Period.MONTH), services.catalogue.health(agent_id)
     )
+    agent = services.catalogue.agent(agent_id)
     return page(
         request,
         visitor,
         "catalogue_agent.html",
-        agent=services.catalogue.agent(agent_id),
+        agent=agent,
+        model=_model(services, agent),
         metrics=metrics,
         health=health[0],
         availability=health[1],
         days=trend(metrics.days),
         kind=JobKind.AGENT,
     )
+
+
+def _model(services: Services, agent: Agent) -> str:
+    """The model of the next call, or why there is none."""
+    try:
+        chosen = services.starter.models.providers.choose(agent, None)
+    except ModelNotConfigured as fault:
+        return fault.message
+    return "offline draft" if chosen.provider == "offline" else f"{chosen.provider}:{chosen.name}"
 
 
 def trend(days: Sequence[Day]) -> list[DayBar]:

@@ -11,7 +11,6 @@ from api.page.errors import PageRoute
 from api.page.formats import document
 from api.page.rendering import ROOT, page
 from api.page.visitors import Reader, Visitor
-from orchestrator.domain.errors import NotFound
 from orchestrator.domain.jobs import AgentCall, Job, JobState
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.reader import JobFilter
@@ -55,10 +54,14 @@ class ComparedCall:
 @router.get("/compare")
 async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobName = "", b: JobName = "") -> Response:
     """Both jobs side by side; without two ids, the form to name them."""
+    values = {"first": None, "second": None, "calls": [], "a": a, "b": b, "same_input": True, "fault": ""}
     if not a or not b:
-        return page(request, visitor, "compare.html", first=None, second=None, calls=[], a=a, b=b, same_input=True)
+        return page(request, visitor, "compare.html", **values)
     second = await services.reader.get(visitor.principal, known_job_id(b.strip()))
     earlier = await _before(services, visitor, second) if a == PREVIOUS else a.strip()
+    if earlier is None:
+        fault = f"No earlier job of {second.definition} has completed. Name another job to compare with."
+        return page(request, visitor, "compare.html", **{**values, "a": "", "fault": fault})
     first = await services.reader.get(visitor.principal, known_job_id(earlier))
     return page(
         request,
@@ -69,25 +72,33 @@ async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobN
         calls=compared(first, second),
         a=first.id,
         b=second.id,
+        fault="",
         same_input=document(first.input) == document(second.input),
     )
 
 
-async def _before(services: Services, visitor: Visitor, job: Job) -> str:
-    """The last completed job of the same definition and owner that was created before a job. Raises `NotFound`."""
+async def _before(services: Services, visitor: Visitor, job: Job) -> str | None:
+    """The last completed job of the same definition, owner and labels, the schedule among them, that was created before
+    a job; else the last one with other labels."""
+    for labels in [job.labels, {}] if job.labels else [{}]:
+        if earlier := await _last_completed(services, visitor, job, labels):
+            return earlier
+    return None
+
+
+async def _last_completed(services: Services, visitor: Visitor, job: Job, labels: dict[str, str]) -> str | None:
     job_filter = JobFilter(
         owner=job.owner if visitor.principal.admin else None,
         kind=job.kind,
         definition=job.definition,
         states=[JobState.COMPLETED],
+        labels=labels,
         until=job.created_at,
         limit=2,
     )
     listed = await services.reader.list(visitor.principal, job_filter)
-    earlier = [row.id for row in listed.rows if row.id != job.id]  # a row is written just before its job is started
-    if not earlier:
-        raise NotFound(f"No earlier job of {job.definition} has completed", job_id=job.id)
-    return earlier[0]
+    # A row is written just before its job is started.
+    return next((row.id for row in listed.rows if row.id != job.id), None)
 
 
 def compared(first: Job, second: Job) -> list[ComparedCall]:

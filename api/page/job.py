@@ -14,6 +14,7 @@ from api.page.graph import graph, states_of
 from api.page.questions import form_of
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Reader, Visitor
+from api.page.webhooks import closed_receivers
 from orchestrator.domain.access import START_SCOPES, Scope
 from orchestrator.domain.errors import NotFound, WrongState
 from orchestrator.domain.jobs import Job
@@ -96,6 +97,7 @@ async def deliveries_page(request: Request, services: Svc, visitor: Reader, job_
     job = await services.reader.get(visitor.principal, job_id)
     deliveries = await services.webhooks.deliveries_of_job(job_id, limit=_DELIVERIES)
     values = await _head_values(services, visitor, job)
+    values["closed"] = await closed_receivers(services, visitor, deliveries)
     return page(request, visitor, "job_deliveries.html", tab="deliveries", deliveries=deliveries, **values)
 
 

@@ -120,18 +120,21 @@ def _label(text: str) -> tuple[str, str] | None:
 
 
 def _state(text: str) -> JobState:
-    state = next((state for state in JobState if state == text), None)
+    state = next((state for state in JobState if state == text.upper()), None)
     if state is None:
-        raise InvalidInput(f"There is no state {text!r}", field="state", expected=", ".join(JobState))
+        states = ", ".join(JobState)
+        raise InvalidInput(f"There is no state {text!r}: expected one of {states}", field="state", expected=states)
     return state
 
 
 def _reasons(text: str) -> list[ReasonCode]:
     if text == PERSON:
         return list(WAITING)
-    if text not in set(ReasonCode):
-        raise InvalidInput(f"There is no reason {text!r}", field="reason", expected=", ".join(ReasonCode))
-    return [ReasonCode(text)]
+    reason = next((reason for reason in ReasonCode if reason == text.lower()), None)
+    if reason is None:
+        reasons = ", ".join(ReasonCode)
+        raise InvalidInput(f"There is no reason {text!r}: expected one of {reasons}", field="reason", expected=reasons)
+    return [reason]
 
 
 def _moment(field: str, text: str) -> datetime | None:

@@ -21,6 +21,8 @@ from orchestrator.domain.access import Scope
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.errors import Forbidden, InvalidInput
 from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import Job
+from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.container import Services
 
@@ -62,11 +64,12 @@ async def start_page(
     of: Annotated[str, Query(alias="from", max_length=255)] = "",
 ) -> Response:
     """The form, empty or with the input of an earlier job."""
-    values: dict[str, Any] = {}
-    if of:
-        visitor.principal.require(Scope.JOBS_READ)
-        values = (await services.reader.get(visitor.principal, known_job_id(of))).input
-    return _form_page(request, services, visitor, kind, target, values=values)
+    if not of:
+        return _form_page(request, services, visitor, kind, target)
+    visitor.principal.require(Scope.JOBS_READ)
+    return _form_page(
+        request, services, visitor, kind, target, of=await services.reader.get(visitor.principal, known_job_id(of))
+    )
 
 
 @router.post("/start/{kind}/{target}/run")
@@ -92,13 +95,13 @@ def _form_page(
     kind: JobKind,
     target: str,
     *,
-    values: dict[str, Any] | None = None,
+    of: Job | None = None,
     form: Form | None = None,
     fault: InvalidInput | None = None,
     body: StartBody | None = None,
 ) -> Response:
     entry = _entry(services, kind, target)
-    fields = fields_of_form(entry["schema"], values or {}, fault, form)
+    fields = fields_of_form(entry["schema"], of.input if of else {}, fault, form)
     return page(
         request,
         visitor,
@@ -109,11 +112,17 @@ def _form_page(
         entry=entry,
         fields=fields,
         fault="" if fault is None or any(field.fault for field in fields) else fault.message,
-        labels=form.text("labels") if form else "",
+        labels=form.text("labels") if form else _labels(of),
         model=form.text("model") if form else "",
         once=(form.text("once") if form else "") or secrets.token_hex(12),
         curl=_curl(request, kind, target, body) if body else "",
     )
+
+
+def _labels(job: Job | None) -> str:
+    """The labels that the starter of a job gave it, as the field of a form has them."""
+    own = {name: value for name, value in job.labels.items() if name not in ORIGIN_LABELS} if job else {}
+    return ", ".join(f"{name}:{value}" for name, value in own.items())
 
 
 def _entry(services: Services, kind: JobKind, target: str) -> dict[str, Any]:
@@ -148,6 +157,6 @@ def _curl(request: Request, kind: JobKind, target: str, body: StartBody) -> str:
     address = f"{request.url.scheme}://{request.url.netloc}{located(f'/v1/{group}/{target}/{verb}')}"
     document = json.dumps(body.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False)
     return (
-        f'curl {shlex.quote(address)} \\\n  -H "Authorization: Bearer $API_KEY" \\\n'
+        f'curl {shlex.quote(address)} \\\n  -H "Authorization: Bearer $KEY" \\\n'
         f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(document)}"
     )

@@ -8,9 +8,11 @@ from starlette.responses import Response
 from api.deps import Svc
 from api.page.errors import PageRoute
 from api.page.rendering import ROOT, page, see_other, url
-from api.page.visitors import AnyVisitor, Reader, Submitted
-from orchestrator.domain.errors import InvalidInput
+from api.page.visitors import AnyVisitor, Reader, Submitted, Visitor
+from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.webhooks import DeliveryState
+from orchestrator.services.container import Services
+from orchestrator.services.webhooks.registry import DeliveryPage
 
 router = APIRouter(prefix=f"{ROOT}/webhooks", include_in_schema=False, route_class=PageRoute)
 
@@ -43,9 +45,22 @@ async def webhook_page(
         "webhook.html",
         webhook=webhook,
         deliveries=deliveries,
+        closed=await closed_receivers(services, visitor, deliveries),
         state=state,
         all_states=list(DeliveryState),
     )
+
+
+async def closed_receivers(services: Services, visitor: Visitor, deliveries: DeliveryPage) -> dict[str, str]:
+    """Why nothing can be redelivered now, by receiver."""
+    closed = {}
+    for webhook_id in {delivery.webhook_id for delivery, _ in deliveries.rows if delivery.webhook_id}:
+        try:
+            if (await services.webhooks.get(visitor.principal, webhook_id)).disabled_at is not None:
+                closed[webhook_id] = "switched off: switch the receiver on to redeliver"
+        except NotFound:
+            closed[webhook_id] = "the receiver was deleted"
+    return closed
 
 
 @router.post("/{webhook_id}/redeliver")

@@ -1,5 +1,7 @@
 """Workers: who polls which task queue, and how long jobs wait for one."""
 
+from typing import Final
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -7,6 +9,8 @@ from api.deps import Svc
 from api.page.errors import PageRoute
 from api.page.rendering import ROOT, page
 from api.page.visitors import Reader
+
+COMMAND: Final = "orchestrator worker"
 
 router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
 
@@ -16,4 +20,6 @@ async def workers_page(request: Request, services: Svc, visitor: Reader) -> Resp
     """Workers by task queue. For admins also the waits of each owner."""
     queues = await services.workers.queues()
     waits = await services.workers.waits(visitor.principal) if visitor.principal.admin else []
-    return page(request, visitor, "workers.html", queues=queues, waits=waits, temporal=services.jobs_page)
+    return page(
+        request, visitor, "workers.html", queues=queues, waits=waits, temporal=services.jobs_page, command=COMMAND
+    )

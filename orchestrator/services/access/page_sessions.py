@@ -109,7 +109,7 @@ class PageSessions:
             if not await self.users.is_live(family):
                 raise Unauthenticated("The session has ended: sign in again")
             principal = await self.access.authenticate(body["key"])
-            return principal, principal.id
+            return principal, principal.key_name or principal.id
         roles = await self.accounts.roles(body["account"], family)
         if roles is None:
             raise Unauthenticated("The session has ended: sign in again")
