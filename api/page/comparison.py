@@ -1,7 +1,7 @@
 """Two jobs step by step: what differs in state, time, tokens and cost."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -54,7 +54,7 @@ class ComparedCall:
 @router.get("/compare")
 async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobName = "", b: JobName = "") -> Response:
     """Both jobs side by side; without two ids, the form to name them."""
-    values = {"first": None, "second": None, "calls": [], "a": a, "b": b, "same_input": True, "fault": ""}
+    values: dict[str, Any] = {"first": None, "second": None, "calls": [], "a": a, "b": b, "same_input": True, "fault": ""}
     if not a or not b:
         return page(request, visitor, "compare.html", **values)
     second = await services.reader.get(visitor.principal, known_job_id(b.strip()))

@@ -69,6 +69,11 @@ async def test_a_wrong_filter_is_named(owner: Visit, query: str):
     assert "This cannot be done" in answer.text
 
 
+async def test_states_and_reasons_are_taken_in_any_case(owner: Visit):
+    assert (await owner.http.get("/ui/jobs?state=failed&reason=Stuck")).status_code == 200
+    assert "expected one of PENDING, " in (await owner.http.get("/ui/jobs?state=lost")).text
+
+
 async def test_another_owners_job_does_not_exist(running: Engine, owner: Visit, admin: Visit):
     job_id = await start(owner, running, "t_broken")
     await running.ended(job_id)

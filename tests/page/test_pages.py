@@ -123,6 +123,7 @@ async def test_a_job_is_started_from_the_form_of_its_schema(running: Engine, own
     assert (job.input, job.labels) == ({"task_type": "prd", "context": 'Ada\'s "bikes"'}, {"team": "growth"})
     again = (await owner.http.get(f"{page}?from={job.id}")).text
     assert "Ada&#39;s &#34;bikes&#34;" in again
+    assert 'name="labels" value="team:growth"' in again
 
 
 async def test_a_wrong_value_is_shown_at_its_field(owner: Visit):
@@ -143,6 +144,18 @@ async def test_two_jobs_are_compared_step_by_step(running: Engine, owner: Visit)
     first, second = await start(owner, running, "t_three"), await start(owner, running, "t_three")
     for job_id in (first, second):
         assert (await running.ended(job_id)).state is JobState.COMPLETED
+    alone = await owner.http.get(f"/ui/compare?a=previous&b={first}")
+    assert alone.status_code == 200
+    assert "No earlier job of t_three has completed" in alone.text
+    assert f'value="{first}"' in alone.text
+    labelled = [await start(owner, running, "t_three", {"team": team}) for team in ("red", "blue", "red")]
+    for job_id in labelled:
+        await running.ended(job_id)
+    same = (await owner.http.get(f"/ui/compare?a=previous&b={labelled[2]}")).text
+    assert labelled[0] in same, "the run before has the same labels"
+    assert labelled[1] not in same
+    other = (await owner.http.get(f"/ui/compare?a=previous&b={labelled[0]}")).text
+    assert second in other, "without one, any earlier run"
     text = (await owner.http.get(f"/ui/compare?a=previous&b={second}")).text
     assert first in text, re.findall(r"<p>.*</p>", text)
     assert text.count("t_echo") == 3
@@ -157,7 +170,11 @@ async def test_webhooks_are_shown_and_switched(running: Engine, owner: Visit, ad
     )
     path = f"/ui/webhooks/{registered.webhook.id}"
     assert "https://example.com/hook" in (await owner.http.get("/ui/webhooks")).text
+    assert (await owner.post(f"{path}/test")).status_code == 303
     assert (await owner.post(f"{path}/switch", to="off")).status_code == 303
+    off = (await owner.http.get(path)).text
+    assert "switch the receiver on to redeliver" in off
+    assert "Redeliver</button>" not in off
     assert "disabled" in (await owner.http.get(path)).text
     assert "https://example.com/hook" in (await owner.http.get("/")).text
     assert (await owner.post(f"{path}/test")).status_code == 400
@@ -176,6 +193,7 @@ async def test_keys_and_users_are_managed_by_admins(running: Engine, admin: Visi
     assert token is not None
     assert (await running.services.access.authenticate(token[0])).scopes == {Scope.JOBS_READ}
     key_id = next(row.id for row in (await running.services.keys.list(limit=200)).keys if row.name == "from the page")
+    assert 'name="scope" value="jobs:read" checked' not in issued.text, "nothing is granted that was not chosen"
     assert token[0] not in (await admin.http.get("/ui/access")).text
     assert (await admin.post(f"/ui/access/keys/{key_id}/revoke")).status_code == 303
     assert (await admin.post("/ui/access/keys", name="x")).status_code == 400
@@ -191,6 +209,7 @@ async def test_workers_and_waits_are_shown(running: Engine, admin: Visit, owner:
     text = (await admin.http.get("/ui/workers")).text
     assert running.parts.settings.task_queue in text
     assert running.parts.backend.client.identity in text
+    assert "orchestrator worker" in text
     assert "Waits for a worker" in text
     assert "Waits for a worker" not in (await owner.http.get("/ui/workers")).text
 
