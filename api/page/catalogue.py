@@ -97,10 +97,10 @@ async def agent_page(request: Request, services: Svc, visitor: AgentVisitor, age
 def _model(services: Services, agent: Agent) -> str:
     """The model of the next call, or why there is none."""
     try:
-        chosen = services.starter.models.providers.choose(agent, None)
+        model = services.starter.models.providers.choose(agent, None)
     except ModelNotConfigured as fault:
         return fault.message
-    return "offline draft" if chosen.provider == "offline" else f"{chosen.provider}:{chosen.name}"
+    return "offline draft" if model.provider == "offline" else f"{model.provider}:{model.name}"
 
 
 def trend(days: Sequence[Day]) -> list[DayBar]:

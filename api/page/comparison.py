@@ -54,7 +54,15 @@ class ComparedCall:
 @router.get("/compare")
 async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobName = "", b: JobName = "") -> Response:
     """Both jobs side by side; without two ids, the form to name them."""
-    values: dict[str, Any] = {"first": None, "second": None, "calls": [], "a": a, "b": b, "same_input": True, "fault": ""}
+    values: dict[str, Any] = {
+        "first": None,
+        "second": None,
+        "calls": [],
+        "a": a,
+        "b": b,
+        "same_input": True,
+        "fault": "",
+    }
     if not a or not b:
         return page(request, visitor, "compare.html", **values)
     second = await services.reader.get(visitor.principal, known_job_id(b.strip()))
