@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from orchestrator.authoring import AgentError, McpServer, Secret
 from orchestrator.runtime.mcp_connections import McpConnections
 from orchestrator.runtime.mcp_servers import UNREACHABLE, McpServers
 from orchestrator.runtime.tool_secrets import ToolSecrets
+from orchestrator.testing import eventually
 
 STDIO_WIKI = """
 import os
@@ -200,3 +202,23 @@ async def test_a_missing_secret_is_named():
     with pytest.raises(AgentError, match="OTHER_TOKEN is not set on this worker") as failed:
         await servers().tools(wiki)
     assert failed.value.retryable is False
+
+
+async def test_a_server_that_hangs_ends_with_the_limit_of_its_call_and_is_killed(tmp_path: Path):
+    program = STDIO_WIKI.replace("return str(os.getpid())", "open(words, 'w').write(str(os.getpid())); time.sleep(999)")
+    wiki = McpServer("wiki", command=(sys.executable, "-c", "import time" + program), allow=("search",))
+    source, noted = servers(), tmp_path / "pid"
+    call = asyncio.create_task(source.call(wiki, "search", {"words": str(noted)}, effect_id="e", seconds=60))
+
+    async def pid() -> str:
+        return noted.read_text() if noted.exists() else ""
+
+    async def lives() -> bool:
+        return Path(f"/proc/{await pid()}").exists()
+
+    await eventually(pid, bool)
+    call.cancel()
+    done, _ = await asyncio.wait({call}, timeout=10)
+    assert done, "the end of a call waits for a server that hangs"
+    await eventually(lives, lambda alive: not alive)
+    await source.aclose()
