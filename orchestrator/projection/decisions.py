@@ -43,13 +43,13 @@ class Decisions:
 
     def course(self) -> dict[str, Any]:
         """Fields of `Job`."""
-        return {"exact": self.exact or self._fold.state.terminal}
+        return {"exact": self.exact}
 
     @property
     def exact(self) -> bool:
-        """Whether all calls are known: decided by the plan, or announced by code."""
+        """Whether all calls are known: decided by the plan, announced by code, or because the job has ended."""
         flow = self._fold.flow
-        return not self.undecided and (not flow.begun or flow.expected > 0)
+        return self._fold.closed_at is not None or (not self.undecided and (not flow.begun or flow.expected > 0))
 
     def _note(self, note: n.Note) -> None:
         step = self._fold.step(getattr(note, "step", ""))

@@ -30,6 +30,7 @@ class FlowFold:
                     self._fold.apply_early_signals()
                 case CallsExpected():
                     self.expected = max(self.expected, note.calls)
+                    self._fold.advance()
                 case ItemsListed() if self.begun and note.agent:
                     calls = [self._fold.call((note.step, key, note.agent, 1), note.step) for key in note.keys]
                     if note.enough is not None:
@@ -41,10 +42,12 @@ class FlowFold:
         """Fields of `Job`."""
         return {"controlled": self.begun, "expected_calls": self.expected}
 
-    def total(self) -> int:
-        """The number of calls for the progress: with one more than are known, unless the code announced it."""
-        count = len(self._fold.calls)
-        return max(self.expected, count) if self.expected else count + self.begun
+    def more(self) -> int:
+        """How many calls the progress expects beside the known ones: those that the code announced, or one if others
+        may come."""
+        if self.expected:
+            return max(0, self.expected - len(self._fold.calls))
+        return 0 if self._fold.decided.exact else 1
 
     def _skip_needless(self) -> None:
         """Where enough items have results, the calls that have not begun are not made."""

@@ -20,7 +20,7 @@ from orchestrator.projection.calls import CallFold
 from orchestrator.projection.children import ChildFold
 from orchestrator.projection.decisions import Decisions
 from orchestrator.projection.flow import FlowFold
-from orchestrator.projection.progress import progress_of
+from orchestrator.projection.progress import Progress, progress_of
 from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
@@ -73,7 +73,7 @@ class JobFold:
         self.input: JobInput | None = None
         self.calls: dict[CallKey, CallFold] = {}
         self.state = JobState.PENDING
-        self.progress = 0
+        self.progress = Progress()
         self.current_step: str | None = None
         self.paused = False
         self.approvals: dict[str, str] = {}
@@ -180,7 +180,7 @@ class JobFold:
         if job_input is None:
             job_input, course["config"] = self._unknown_input(), {}
         return job_input.job(
-            state=self.state, progress=self.progress, created_at=self.created_at, run_id=self.run_id, **course
+            state=self.state, progress=self.progress.percent, created_at=self.created_at, run_id=self.run_id, **course
         )
 
     def _unknown_input(self) -> PlainInput:
@@ -368,17 +368,17 @@ class JobFold:
         return self.cancel is None and step_id not in self.decisions and step_id not in self._expired
 
     def advance(self) -> None:
-        """Update the progress, see `progress_of`. It never falls, and is 100 only at completion."""
-        decides, total = self.flow.begun or self._plan_decides, self.flow.total() + bool(self.decided.undecided)
+        """Update the progress, see `progress_of`. It is 100 only at completion."""
+        decides, total = self.flow.begun or self._plan_decides, len(self.calls) + self.flow.more()
         progress = progress_of([call.status for call in self.calls.values()], decides=decides, total=total)
-        self.progress = max(self.progress, progress)
+        self.progress.reach(progress, exact=self.decided.exact)
 
     def _run_ended(self, fact: Fact) -> None:
-        self.closed_at, self.paused, self.broken = fact.time, False, None
-        self.approvals.clear()
+        self.closed_at, self.paused, self.broken, self.approvals = fact.time, False, None, {}
+        self.advance()
         match fact:
             case f.RunCompleted():
-                self.state, self.result, self.progress = JobState.COMPLETED, fact.result, 100
+                self.state, self.result, self.progress.percent = JobState.COMPLETED, fact.result, 100
                 self.stored += fact.stored
             case f.RunFailed():
                 self.state, self.error = JobState.FAILED, fact.error

@@ -1,4 +1,4 @@
-"""The progress of an open job, in percent."""
+"""The progress of a job, in percent."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,6 +6,20 @@ from typing import Final
 from orchestrator.domain.jobs import CallStatus
 
 _ENDED: Final = tuple(status for status in CallStatus if status.ended)
+
+
+class Progress:
+    """The running number. Exact numbers never fall, and neither do the estimates before them."""
+
+    def __init__(self) -> None:
+        self.percent = 0
+        self._exact = 0
+
+    def reach(self, percent: int, *, exact: bool) -> None:
+        """Take the next number. The first exact one replaces an estimate, also a higher one."""
+        if exact:
+            self._exact = max(self._exact, percent)
+        self.percent = self._exact if exact else max(self.percent, percent)
 
 
 def progress_of(calls: Sequence[CallStatus], *, decides: bool, total: int) -> int:

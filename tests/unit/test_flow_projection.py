@@ -41,6 +41,26 @@ def test_progress_is_over_the_announced_calls_and_never_falls() -> None:
     assert project("wf_job_1", past.facts).progress == 75
 
 
+def test_the_first_exact_progress_replaces_an_estimate() -> None:
+    past = history()
+    past.completed("one", "writer").completed("two", "writer")
+    job = project("wf_job_1", past.facts)
+    assert (job.progress, job.exact) == (66, False)
+    past.add(f.Noted, notes=(CallsExpected(calls=8),))
+    job = project("wf_job_1", past.facts)
+    assert (job.progress, job.exact) == (25, True)
+    past.add(f.Noted, notes=(CallsExpected(calls=20),))
+    assert project("wf_job_1", past.facts).progress == 25
+
+
+def test_a_job_that_failed_has_made_all_the_calls_that_it_makes() -> None:
+    past = history()
+    past.completed("one", "writer").completed("two", "writer")
+    past.add(f.RunFailed, error=JobError(type="never_approved", message="Three drafts."))
+    job = project("wf_job_1", past.facts)
+    assert (job.state, job.progress, job.exact) == (JobState.FAILED, 99, True)
+
+
 def test_items_are_known_when_they_are_listed_and_skipped_when_others_suffice() -> None:
     past = history()
     past.add(f.Noted, notes=(ItemsListed(step="fan", keys=("a", "b", "c"), agent="writer", enough=1),))
