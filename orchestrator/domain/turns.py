@@ -6,7 +6,7 @@ history alone decides, and workflow code needs no catalogue. Messages and long v
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.plans import RetryPolicy
@@ -15,6 +15,7 @@ from orchestrator.domain.usage import Usage
 
 MODEL_BYTES: Final = 16_000  # The most of a tool's result that the model gets at once.
 ARGUMENT_BYTES: Final = 4_000  # Longer arguments are stored with their turn; history has their beginning.
+ARGUMENTS_BYTES: Final = 32_000  # So many of all calls of one turn together: each gets an equal share.
 PREVIEW_CHARACTERS: Final = 200
 MAX_DEPTH: Final = 3  # An agent may call an agent that calls an agent.
 MAX_PARALLEL: Final = 8  # Tool calls of one turn that run at the same time.
@@ -79,6 +80,16 @@ class ToolRequest(TurnMessage):
         exclude_if=_unset,
         description="JSON Schema of a question's form, or of the arguments that a person may change.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only what is said: a turn of hundreds of calls stays in history, where the status reads it."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in handler(self).items()
+            if fields[name].is_required() or getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        }
 
 
 class ChangedTool(TurnMessage):

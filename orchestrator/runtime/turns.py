@@ -26,7 +26,7 @@ from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.tools import AgentTool, Files
-from orchestrator.domain.turns import ARGUMENT_BYTES, AgentTurn, ToolRequest, TurnTask
+from orchestrator.domain.turns import ARGUMENT_BYTES, ARGUMENTS_BYTES, AgentTurn, ToolRequest, TurnTask
 from orchestrator.domain.usage import Usage
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.bulkhead import Bulkhead
@@ -56,6 +56,7 @@ from orchestrator.runtime.usage import provider_cost_of, usage_of
 
 # So many turns in a row may have nothing but faults. The next one fails the call.
 _MAX_INVALID: Final = 2
+_MIN_SHOWN: Final = 60  # Characters of the arguments of a call that people see at least.
 _FIRST: Final = TurnTask(number=1)
 
 
@@ -240,6 +241,7 @@ class TurnRunner:
         box = {offer.name: offer for offer in turn.box}
         uses: list[ToolRequest] = []
         faults: dict[int, str] = {}
+        room = min(ARGUMENT_BYTES, ARGUMENTS_BYTES // max(1, len(calls)))
         for number, call in enumerate(calls, 1):
             if call.tool_name == ANSWER_TOOL:
                 continue
@@ -256,7 +258,7 @@ class TurnRunner:
                     asks = await self._bulkhead.watch(turn.agent.id, partial(offer.asks, arguments))
             if fault:
                 faults[number] = fault
-            uses.append(_use(offer, call, number, arguments or {}, fault, asks=asks))
+            uses.append(_use(offer, call, number, arguments or {}, fault, asks=asks, room=room))
         return uses, faults
 
     def _unfinished(
@@ -304,11 +306,18 @@ class TurnRunner:
 
 
 def _use(
-    offer: Offer | None, call: ToolCallPart, number: int, arguments: dict[str, Any], fault: str | None, *, asks: bool
+    offer: Offer | None,
+    call: ToolCallPart,
+    number: int,
+    arguments: dict[str, Any],
+    fault: str | None,
+    *,
+    asks: bool,
+    room: int,
 ) -> ToolRequest:
-    """The call for the workflow. One that a person is asked for runs alone."""
+    """The call for the workflow, with arguments of at most `room` bytes. One that a person is asked for runs alone."""
     template = offer.use if offer else ToolRequest(number=number, tool=call.tool_name[:64])
-    is_long = len(str(call.args).encode(errors="replace")) > ARGUMENT_BYTES
+    is_long = len(str(call.args).encode(errors="replace")) > room
     # Workflow code needs the others itself.
     long = is_long and template.kind == "function" and not asks
     return template.model_copy(
@@ -316,7 +325,7 @@ def _use(
             "number": number,
             "arguments": {} if long or fault else arguments,
             "stored": long and not fault,
-            "shown": beginning(arguments),
+            "shown": beginning(arguments)[: max(_MIN_SHOWN, room)],
             "fault": fault[:500] if fault else None,
             "ask_before": asks,
             "sequential": template.sequential or asks,

@@ -12,6 +12,7 @@ from orchestrator.domain.notes import QuestionAsked
 from orchestrator.domain.questions import AnswerInput, tool_question
 from orchestrator.domain.turns import AgentTurn, ToolRequest
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.values import INLINE_BYTES
 from orchestrator.projection.job import project
 from tests.unit.histories import History, job_input, step
 
@@ -96,3 +97,14 @@ def test_a_free_part_and_one_of_unknown_price_are_of_unknown_price(
     parts = [Usage(prompt_tokens=3, provider_cost=cost) for cost in costs]
     assert Usage.total(parts).provider_cost == total
     assert Usage.total([Usage(), *parts, Usage()]).provider_cost == total
+
+
+def test_a_turn_of_hundreds_of_calls_fits_into_history() -> None:
+    calls = [
+        ToolRequest(number=number, tool="look_up_one_order", arguments={"number": "x" * 140}, shown="y" * 160)
+        for number in range(1, 201)
+    ]
+    turn = AgentTurn(number=1, calls=calls, max_turns=20)
+    text = turn.model_dump_json()
+    assert AgentTurn.model_validate_json(text) == turn
+    assert len(text) < INLINE_BYTES
