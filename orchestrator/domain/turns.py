@@ -15,7 +15,7 @@ from orchestrator.domain.usage import Usage
 
 MODEL_BYTES: Final = 16_000  # The most of a tool's result that the model gets at once.
 ARGUMENT_BYTES: Final = 4_000  # Longer arguments are stored with their turn; history has their beginning.
-ARGUMENTS_BYTES: Final = 32_000  # So many of all calls of one turn together: each gets an equal share.
+ARGUMENTS_BYTES: Final = 16_000  # So many of all calls of one turn together: each gets an equal share.
 PREVIEW_CHARACTERS: Final = 200
 MAX_DEPTH: Final = 3  # An agent may call an agent that calls an agent.
 MAX_PARALLEL: Final = 8  # Tool calls of one turn that run at the same time.

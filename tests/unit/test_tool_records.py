@@ -101,7 +101,7 @@ def test_a_free_part_and_one_of_unknown_price_are_of_unknown_price(
 
 def test_a_turn_of_hundreds_of_calls_fits_into_history() -> None:
     calls = [
-        ToolRequest(number=number, tool="look_up_one_order", arguments={"number": "x" * 140}, shown="y" * 160)
+        ToolRequest(number=number, tool="look_up_one_order", arguments={"number": "x" * 68}, shown="y" * 80)
         for number in range(1, 201)
     ]
     turn = AgentTurn(number=1, calls=calls, max_turns=20)
