@@ -47,9 +47,13 @@ def picture(job: FollowedJob, frame: Frame) -> list[Text]:
 
 def _head(job: FollowedJob, frame: Frame) -> Iterator[Text]:
     where = state_word(job)
+    failed = f", {job.failed_calls} of its calls failed" if job.failed_calls and job.error is None else ""
     yield Text.assemble((job.job_id, "bold"), "  ", one_line(job.name), f"  ({one_line(job.target)})")
     yield Text.assemble(
-        (where.replace("_", " "), f"bold {STYLES.get(where, '')}".strip()), f"  {job.progress_text}", _age(job, frame)
+        (where.replace("_", " "), f"bold {STYLES.get(where, '')}".strip()),
+        (failed, "bold red"),
+        f"  {job.progress_text}",
+        _age(job, frame),
     )
     if job.reason is not None:
         since = job.reason.since
@@ -117,9 +121,10 @@ def _calls(job: FollowedJob, frame: Frame) -> Iterator[Text]:
 
 
 def _effort(call: ShownCall) -> str:
-    """Attempts if there were several, and the call's time, tokens and cost."""
+    """Attempts and turns if there were several, and the call's time, tokens and cost."""
     parts = ["reused"] if call.reused else []
-    parts += [f"{len(call.attempts)} attempts"] if len(call.attempts) > 1 else []
+    parts += [f"{len(call.tries)} attempts"] if len(call.tries) > 1 else []
+    parts += [f"{call.turns} turns"] if call.turns and call.turns > 1 else []
     if call.duration is not None:
         parts.append(span(call.duration))
     if call.tokens:
@@ -130,12 +135,15 @@ def _effort(call: ShownCall) -> str:
 
 
 def _errors(call: ShownCall, frame: Frame) -> Iterator[Text]:
-    """The error of each failed attempt, or else the error of the call."""
+    """The error of each failed attempt, or else the error of the call; then those of its tool calls."""
     failed_attempts = [(attempt, attempt.error) for attempt in call.attempts if attempt.error is not None]
     for attempt, error in failed_attempts:
         yield _error_line(f"attempt {attempt.number} {_when(attempt, frame)}".strip(), error)
     if call.error is not None and not failed_attempts:
         yield _error_line("", call.error)
+    for use in call.tool_calls:
+        if use.error is not None:
+            yield _error_line(f"{one_line(use.tool)}({one_line(use.arguments)})", use.error)
 
 
 def _error_line(place: str, fault: ShownFault) -> Text:

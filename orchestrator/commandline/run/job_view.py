@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.domain.jobs import CallStatus
+from orchestrator.domain.jobs import AttemptStatus, CallStatus
 
 
 class JobView(BaseModel):
@@ -33,6 +33,15 @@ class ShownAttempt(JobView):
     error: ShownFault | None = None
 
 
+class ShownToolCall(JobView):
+    """One tool call of an agent."""
+
+    tool: str
+    status: str = ""
+    arguments: str = ""
+    error: ShownFault | None = None
+
+
 class ShownCall(JobView):
     """One planned agent call; `duration` is seconds, `cost` USD."""
 
@@ -49,6 +58,13 @@ class ShownCall(JobView):
     model: str | None = None
     error: ShownFault | None = None
     reused: bool = False
+    turns: int | None = None
+    tool_calls: list[ShownToolCall] = Field(default_factory=list)
+
+    @property
+    def tries(self) -> list[ShownAttempt]:
+        """Its attempts; of an agent with tools those of its present turn, and those that failed in earlier ones."""
+        return [attempt for attempt in self.attempts if attempt.status != AttemptStatus.CONTINUED]
 
     @property
     def place(self) -> str:
@@ -145,6 +161,11 @@ class FollowedJob(ListedJob):
     steps: list[ShownCall] = Field(default_factory=list)
     questions: list[ShownQuestion] = Field(default_factory=list)
     run_page: str | None = None
+
+    @property
+    def failed_calls(self) -> int:
+        """How many of its calls failed."""
+        return sum(call.status == CallStatus.FAILED for call in self.steps)
 
 
 _ENDED = frozenset(status for status in CallStatus if status.ended)

@@ -154,11 +154,12 @@ def next_command(job: FollowedJob) -> str | None:
 
 
 def words(call: ShownCall) -> str:
-    """The status of a call; also its attempt if there were several, its error, and what it used."""
-    attempt = call.attempts[-1] if call.attempts else None
+    """The status of a call; also its turn and its attempt if there were several, its error, and what it used."""
     parts = [call.status if call.status != CallStatus.SCHEDULED else "asked"]
-    if attempt is not None and (attempt.number > 1 or call.status == CallStatus.RETRYING):
-        parts.append(f"attempt {attempt.number}")
+    if call.turns and call.turns > 1:
+        parts.append(f"turn {call.turns}")
+    if len(call.tries) > 1 or (call.tries and call.status == CallStatus.RETRYING):
+        parts.append(f"attempt {len(call.tries)}")
     fault = call.error or next((a.error for a in reversed(call.attempts) if a.error), None)
     if fault is not None and call.status != CallStatus.COMPLETED:
         parts.append(one_line(fault.message))
