@@ -101,6 +101,14 @@ def _models(result: AgentResult) -> list[str]:
     return [str(model) for model in result.metadata.get("models", [])] if result.child else [result.model]
 
 
+def _key(place: str, error: JobError) -> str:
+    """The item or the round of a failed call: of `work[alpha]` it is `alpha`; empty for a plain step."""
+    step, bracket, key = place.partition("[")
+    if bracket and step == error.step:
+        return key.removesuffix("]")
+    return "" if place == error.step else place
+
+
 def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> dict[str, Any]:
     return {
         "workflow": job.definition,
@@ -109,6 +117,6 @@ def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, Job
         **({"offline": True} if OFFLINE_MODEL in models else {}),
         **({"truncated": True} if any(result.metadata.get("truncated") for result in results) else {}),
         "agents": [result.agent for result in results],
-        "failed": [error.model_dump(mode="json") for error in failures.values()],
+        "failed": [{**error.model_dump(mode="json"), "key": _key(place, error)} for place, error in failures.items()],
         **({"data": {str(r.call_id): r.data for r in results if r.data}} if job.answer or job.plan.answer else {}),
     }

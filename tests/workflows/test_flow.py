@@ -64,6 +64,7 @@ async def test_a_map_goes_on_after_failures_if_it_may(engine: Engine) -> None:
     assert (job.result["output"], job.result["status"]) == ("1 3", "partial")
     [failure] = job.result["metadata"]["failed"]
     assert (failure["type"], failure["step"], failure["agent"]) == ("provider_rejected", "grades", "f_grader")
+    assert failure["key"] == "n2"
 
 
 async def test_enough_results_suffice_and_too_few_fail(engine: Engine) -> None:
