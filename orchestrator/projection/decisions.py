@@ -9,6 +9,7 @@ from orchestrator.domain.call_ids import key_within
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import CallStatus
 from orchestrator.domain.plans import Plan, Step
+from orchestrator.domain.text import cut
 from orchestrator.projection.calls import CallFold
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Decisions:
             case n.ItemsEnded():
                 self._skip(step, note.key, "other items suffice")
             case n.FailedStep():
-                self._skip(step, note.key, f"{step.id} failed")
+                self._skip(step, note.key, cut(f"{step.id} failed: {note.error.message}", 500))
         self._fold.advance()
 
     def _enter(self, step: Step, key: str) -> None:
