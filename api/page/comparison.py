@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from api.deps import Svc, known_job_id
 from api.page.errors import PageRoute
-from api.page.formats import document
 from api.page.rendering import ROOT, page
 from api.page.visitors import Reader, Visitor
 from orchestrator.domain.jobs import AgentCall, Job, JobState
@@ -60,7 +59,6 @@ async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobN
         "calls": [],
         "a": a,
         "b": b,
-        "same_input": True,
         "fault": "",
     }
     if not a or not b:
@@ -81,7 +79,14 @@ async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobN
         a=first.id,
         b=second.id,
         fault="",
-        same_input=document(first.input) == document(second.input),
+        changed_fields=changed_fields(first.input, second.input),
+        totals=[
+            ("Took", "duration", first.duration, second.duration),
+            ("Tokens", "number", first.usage.total_tokens, second.usage.total_tokens),
+            ("Cost", "money", first.usage.cost, second.usage.cost),
+        ],
+        ratio=ratio,
+        is_notable=_is_notable,
     )
 
 
@@ -111,12 +116,25 @@ async def _last_completed(services: Services, visitor: Visitor, job: Job, labels
 
 def compared(first: Job, second: Job) -> list[ComparedCall]:
     """The calls of both jobs, in the order of the first; then those that only the second has."""
-    firsts = {(call.step, call.agent, call.number): call for call in first.calls}
-    seconds = {(call.step, call.agent, call.number): call for call in second.calls}
-    return [
-        ComparedCall((firsts.get(key) or seconds[key]).title, key[1], firsts.get(key), seconds.get(key))
-        for key in dict.fromkeys([*firsts, *seconds])
-    ]
+    firsts = {(call.step, call.key, call.agent, call.number): call for call in first.calls}
+    seconds = {(call.step, call.key, call.agent, call.number): call for call in second.calls}
+    calls = []
+    for key in dict.fromkeys([*firsts, *seconds]):
+        call = firsts.get(key) or seconds[key]
+        title = f"{call.title} [{call.key}]" if call.key else call.title
+        calls.append(ComparedCall(title, call.agent, firsts.get(key), seconds.get(key)))
+    return calls
+
+
+def changed_fields(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The fields of two inputs whose values differ, with both values; None in the input that lacks it."""
+    names = dict.fromkeys([*first, *second])
+    return [(name, first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)]
+
+
+def ratio(first: float | None, second: float | None) -> str:
+    """How many times as much the second is, such as `2.1 ×`; empty if one is missing or nothing."""
+    return f"{second / first:.1f} ×" if first and second else ""
 
 
 def _is_notable(first: float | None, second: float | None) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from api.page import formats
+from api.page.comparison import changed_fields, compared, ratio
 from api.page.forms import fields_of_form, value_of_form
 from api.page.gantt import WIDTH, CallLine, QuestionLine, chart
 from api.page.graph import graph, states_of
@@ -355,3 +356,19 @@ def test_other_formats():
     assert formats.ago(at(-300), BEGIN) == "5 min ago"
     assert formats.ago(at(300), BEGIN) == "in 5 min"
     assert formats.shortened("a  b\nc", 4) == "a b…"
+
+
+def test_a_comparison_names_what_differs() -> None:
+    assert changed_fields({"pages": 1, "topic": "x", "old": 2}, {"pages": 6, "topic": "x"}) == [
+        ("pages", 1, 6),
+        ("old", 2, None),
+    ]
+    assert (ratio(2.0, 4.2), ratio(None, 1.0), ratio(0, 3)) == ("2.1 ×", "", "")
+
+
+def test_items_of_one_step_are_compared_each_with_its_own() -> None:
+    one, other = job(call(key="a"), call(key="b")), job(call(key="b"))
+    assert [(each.title, each.first is None, each.second is None) for each in compared(one, other)] == [
+        ("a [a]", False, True),
+        ("a [b]", False, False),
+    ]
