@@ -84,6 +84,8 @@ class Stream(Generic[Item]):
                 if self._cursor.ended or (silent and self._nothing_follows()):
                     return
             except DevoraError as fault:
+                if self._request.deadline.remaining() == 0 and isinstance(fault, APITimeoutError):
+                    raise self._timed_out() from fault
                 if is_permanent(fault) or self._request.deadline.remaining() == 0:
                     self._name(fault)
                     raise
