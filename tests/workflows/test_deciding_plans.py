@@ -507,5 +507,5 @@ async def test_a_job_continues_in_new_runs_without_a_call_made_twice(tmp_path: P
     }
     assert made(job) == dict.fromkeys(expected, 1)
     assert events.count("job.continued") >= 1
-    assert (events.count("step.items"), events.count("step.round")) == (1, 16)
+    assert (events.count("step.items"), events.count("step.round")) == (1, 32)
     assert (job.calls_done, len(job.calls)) == (41, 41)
