@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.page.visitors import Form
+from api.storable import storable
 from orchestrator.domain.errors import InvalidInput
 
 WHOLE: Final = "input"
 """The field for the whole value, of a schema without declared fields."""
+_NOTHING: Final = {"type": "null"}
 _PREFIX: Final = "f."
 _LONG: Final = 200  # A text that may be longer gets several lines.
 _SINGLE_LINE: Final = {"date": "date", "email": "email", "uri": "url", "time": "time"}
@@ -117,9 +119,10 @@ def _plain(root: dict[str, Any], part: Any) -> dict[str, Any]:
     reference = str(part.get("$ref", ""))
     if reference.startswith("#/$defs/"):
         inner = root.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
+        inner = inner if isinstance(inner, dict) else {}  # a schema may also be true or false
         return {**inner, **{key: value for key, value in part.items() if key != "$ref"}}
-    options = [option for option in part.get("anyOf", ()) if option.get("type") != "null"]
-    if len(options) == 1:
+    options = [option for option in part.get("anyOf", ()) if option != _NOTHING]
+    if len(options) == 1 and isinstance(options[0], dict):
         rest = {key: value for key, value in part.items() if key != "anyOf"}
         return {**_plain(root, options[0]), **rest}
     return part
@@ -150,7 +153,7 @@ def _value(name: str, part: dict[str, Any], form: Form) -> Any:
 
 def _number(name: str, text: str, *, whole: bool) -> float:
     try:
-        return int(text) if whole else float(text)
+        return int(text) if whole else storable(float(text))
     except ValueError as error:
         expected = "a whole number" if whole else "a number"
         raise InvalidInput(
@@ -160,7 +163,7 @@ def _number(name: str, text: str, *, whole: bool) -> float:
 
 def _json(name: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return storable(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"This is no JSON: {error}", field=name, expected="JSON") from error
 

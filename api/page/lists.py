@@ -143,7 +143,7 @@ def _moment(field: str, text: str) -> datetime | None:
         return None
     try:
         value = datetime.fromisoformat(text)
-    except ValueError as error:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         expected = "a time such as 2026-11-26T21:00"
         raise InvalidInput(f"{field} is no time: {text[:40]!r}", field=field, expected=expected) from error
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -47,13 +47,20 @@ async def sign_in(request: Request, services: Svc, next: Next = "") -> Response:
 
 @router.get("/open/{secret}")
 async def open_link(request: Request, services: Svc, secret: str) -> Response:
-    """Open a session with the one-time link that `orchestrator dev` prints. A browser with a session keeps it."""
+    """Open a session with the one-time link that `orchestrator dev` prints. A browser with a session keeps it.
+
+    Another site cannot make a browser use up the attempts: its images and frames are refused, and links are counted
+    apart from the form.
+    """
+    if request.headers.get("sec-fetch-dest", "document") != "document":
+        raise Forbidden("Open the link in a browser's address bar")
     try:
         await services.page_sessions.read(request.cookies.get(COOKIE, ""))
     except Unauthenticated:
         request.state.signs_in = "page link"
         try:
-            async with counting_failures(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} page"):
+            client = f"{address_of(request)} page link"
+            async with counting_failures(request, services, SurfaceLimit.AUTHENTICATION, client):
                 cookie = await services.page_sessions.of_link(secret)
         except Unauthenticated as fault:
             return _form(request, services, "", status=401, fault=fault.message)

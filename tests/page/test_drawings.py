@@ -10,6 +10,7 @@ from api.page.comparison import changed_fields, compared, ratio
 from api.page.forms import fields_of_form, value_of_form
 from api.page.gantt import WIDTH, CallLine, QuestionLine, chart
 from api.page.graph import graph, states_of
+from api.page.lists import _moment
 from api.page.visitors import Form
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.expressions import cel
@@ -372,3 +373,25 @@ def test_items_of_one_step_are_compared_each_with_its_own() -> None:
         ("a [a]", False, True),
         ("a [b]", False, False),
     ]
+
+
+@pytest.mark.parametrize("text", ['{"b": NaN}', '{"b": 1e999}', '{"b": "\\ud800"}', "[" * 400 + "]" * 400])
+def test_json_that_cannot_be_stored_is_refused_at_its_field(text: str) -> None:
+    schema = {"type": "object", "properties": {"extra": {"type": "object"}}}
+    with pytest.raises(InvalidInput) as fault:
+        value_of_form(schema, form(extra=text))
+    assert fault.value.details["field"] == "extra"
+
+
+@pytest.mark.parametrize(
+    "part", [{"anyOf": [True, {"type": "string"}]}, {"$ref": "#/$defs/A"}, {"anyOf": [True, {"type": "null"}]}]
+)
+def test_a_schema_that_is_true_is_a_field_for_json(part: dict[str, Any]) -> None:
+    [field] = fields_of_form({"type": "object", "properties": {"x": part}, "$defs": {"A": True}}, {})
+    assert field.kind == "json"
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "soon"])
+def test_a_time_at_the_edge_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        _moment("since", text)

@@ -110,6 +110,16 @@ async def test_a_session_expires(running: Engine, admin: Visit, monkeypatch: pyt
     assert (await admin.http.get("/ui/jobs")).status_code == 303
 
 
+async def test_another_site_cannot_use_up_the_attempts_to_sign_in(running: Engine, visit: Visit):
+    address = f"/ui/open/{await running.services.page_sessions.link()}"
+    for _ in range(12):
+        image = await visit.http.get(
+            "/ui/open/guess", headers={"sec-fetch-site": "cross-site", "sec-fetch-dest": "image"}
+        )
+        assert image.status_code == 403
+    assert (await visit.http.get(address)).status_code == 303
+
+
 async def test_a_link_opens_one_session(running: Engine, app: FastAPI, visit: Visit):
     address = f"/ui/open/{await running.services.page_sessions.link()}"
     assert (await visit.http.get(address)).headers["Location"] == "/"

@@ -69,6 +69,7 @@ def test_digests_of_either_key_match_and_new_ones_are_of_the_first():
     assert during.digest("token") == Sealer(NEW).digest("token")
     assert not during.matches("token", Sealer("another secret").digest("token"))
     assert not during.matches("other", Sealer(OLD).digest("token"))
+    assert not during.matches("token", "ä")
 
 
 def test_callbacks_are_signed_with_both_secrets_the_new_one_first():
