@@ -60,7 +60,10 @@ class PlanGraph:
 
 def graph(steps: Sequence[Step], states: Mapping[str, StepState] | None = None) -> PlanGraph:
     """The drawing of these steps, with their states in a job."""
-    return _drawn(steps, states or {}, _MARGIN, _MARGIN, 0)
+    layout = _layout(steps, states or {}, 0)
+    drawing = PlanGraph(layout.width + 2 * _MARGIN, layout.height + 2 * _MARGIN)
+    _place(drawing, layout, _MARGIN, _MARGIN)
+    return drawing
 
 
 def states_of(job: Job) -> dict[str, StepState]:
@@ -91,40 +94,55 @@ _GRAVEST: Final = (
 )
 
 
-def _drawn(steps: Sequence[Step], states: Mapping[str, StepState], left: int, top: int, level: int) -> PlanGraph:
-    sizes = {step.id: _size(step, states, level) for step in steps}
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Steps in their columns, each with its box without its place, and the layouts of the groups among them."""
+
+    columns: list[list[Step]]
+    sizes: dict[str, Box]
+    inside: dict[str, "_Layout"]
+    heights: list[int]
+    width: int
+    height: int
+
+
+def _layout(steps: Sequence[Step], states: Mapping[str, StepState], level: int) -> _Layout:
+    """The layout of these steps. Each group is laid out once: its size and its place both come from that."""
+    inside = {step.id: _layout(step.steps, states, level + 1) for step in steps if step.steps}
+    sizes = {step.id: _size(step, states, level, inside.get(step.id)) for step in steps}
     columns = _columns(steps)
     heights = [sum(sizes[step.id].height + _GAP_Y for step in column) - _GAP_Y for column in columns]
-    tallest = max(heights, default=0)
+    widths = [max(sizes[step.id].width for step in column) for column in columns]
+    width = sum(widths) + _GAP_X * max(0, len(columns) - 1)
+    return _Layout(columns, sizes, inside, heights, width, max(heights, default=0))
+
+
+def _place(drawing: PlanGraph, layout: _Layout, left: int, top: int) -> None:
+    """Add the boxes and lines of a layout to the drawing."""
     placed: dict[str, Box] = {}
-    boxes: list[Box] = []
-    lines: list[str] = []
-    errors: list[str] = []
     x = left
-    for column, height in zip(columns, heights, strict=True):
-        y = top + (tallest - height) // 2
+    for column, height in zip(layout.columns, layout.heights, strict=True):
+        y = top + (layout.height - height) // 2
         for step in column:
-            box = placed[step.id] = replace(sizes[step.id], x=x, y=y)
-            boxes.append(box)
-            if step.steps:
-                inside = _drawn(step.steps, states, x + _PADDING, y + _head(box.rules), level + 1)
-                boxes += inside.boxes
-                lines += inside.lines
-                errors += inside.errors
+            box = placed[step.id] = replace(layout.sizes[step.id], x=x, y=y)
+            drawing.boxes.append(box)
+            if step.id in layout.inside:
+                _place(drawing, layout.inside[step.id], x + _PADDING, y + _head(box.rules))
             y += box.height + _GAP_Y
-        x += max(sizes[step.id].width for step in column) + _GAP_X
-    by_id = {step.id: step for step in steps}
-    lines += [_line(placed[need], placed[step.id]) for step in steps for need in _direct(step, by_id)]
-    errors += [_line(placed[step.id], placed[step.goto]) for step in steps if step.goto in placed]
-    return PlanGraph(x - (_GAP_X if columns else 0) + left, tallest + 2 * top, boxes, lines, errors)
+        x += max(layout.sizes[step.id].width for step in column) + _GAP_X
+    by_id = {id: box.step for id, box in placed.items()}
+    for id in layout.sizes:
+        step = by_id[id]
+        drawing.lines.extend(_line(placed[need], placed[id]) for need in _direct(step, by_id))
+        if step.goto in placed:
+            drawing.errors.append(_line(placed[id], placed[step.goto]))
 
 
-def _size(step: Step, states: Mapping[str, StepState], level: int) -> Box:
+def _size(step: Step, states: Mapping[str, StepState], level: int, inside: _Layout | None) -> Box:
     """The box of a step without its place."""
     rules = _rules(step)
     width, height = _WIDTH, _head(rules)
-    if step.steps:
-        inside = _drawn(step.steps, states, 0, 0, level + 1)
+    if inside is not None:
         width, height = max(_WIDTH, inside.width + 2 * _PADDING), height + inside.height + _PADDING
     return Box(step, 0, 0, width, height, level, _what(step), rules, states.get(step.id))
 
@@ -168,20 +186,33 @@ def _rules(step: Step) -> list[str]:
 
 def _columns(steps: Sequence[Step]) -> list[list[Step]]:
     """The steps by their depth. A step that handles a failure is behind the step that fails."""
+    before = {step.id: list(step.needs) for step in steps}
+    for step in steps:
+        if step.goto in before:
+            before[step.goto].append(step.id)
+    before = {step_id: [need for need in needs if need in before] for step_id, needs in before.items()}
     depths: dict[str, int] = {}
-    by_id = {step.id: step for step in steps}
-    before = {step.id: [*step.needs, *(other.id for other in steps if other.goto == step.id)] for step in steps}
-
-    def depth(step_id: str) -> int:
-        if step_id not in depths:
-            depths[step_id] = 0  # Handlers can name each other in a circle.
-            depths[step_id] = 1 + max((depth(need) for need in before[step_id] if need in by_id), default=-1)
-        return depths[step_id]
-
     columns: dict[int, list[Step]] = {}
     for step in steps:
-        columns.setdefault(depth(step.id), []).append(step)
+        if step.id not in depths:
+            _find_depths(step.id, before, depths)
+        columns.setdefault(depths[step.id], []).append(step)
     return [columns[place] for place in sorted(columns)]
+
+
+def _find_depths(step_id: str, before: Mapping[str, Sequence[str]], depths: dict[str, int]) -> None:
+    """Add the depths of a step and of all before it. Without recursion: a chain can have thousands of steps."""
+    depths[step_id] = 0  # Handlers can name each other in a circle.
+    trail = [(step_id, iter(before[step_id]))]
+    while trail:
+        last, rest = trail[-1]
+        need = next((need for need in rest if need not in depths), None)
+        if need is None:
+            depths[last] = 1 + max((depths[need] for need in before[last]), default=-1)
+            trail.pop()
+        else:
+            depths[need] = 0
+            trail.append((need, iter(before[need])))
 
 
 def _direct(step: Step, by_id: Mapping[str, Step]) -> list[str]:

@@ -1,5 +1,6 @@
 """The drawings and forms of the page, without a server."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -270,6 +271,26 @@ def test_steps_that_handle_each_other_can_be_drawn():
         Step(id="b", agents=("writer",), goto="a", on_error="goto"),
     ]
     assert len(graph(circle).errors) == 2
+
+
+def test_groups_thirty_levels_deep_can_be_drawn():
+    nested = Step(id="s0", agents=("writer",))
+    for level in range(1, 31):
+        nested = Step(id=f"s{level}", steps=(nested,))
+    drawing = graph([nested])
+    assert [(box.step.id, box.level) for box in drawing.boxes] == [(f"s{30 - level}", level) for level in range(31)]
+    for around, box in itertools.pairwise(drawing.boxes):
+        assert around.x < box.x < box.x + box.width < around.x + around.width
+        assert around.y < box.y < box.y + box.height < around.y + around.height
+    assert drawing.boxes[0].x + drawing.boxes[0].width <= drawing.width
+
+
+def test_a_chain_of_many_steps_in_reverse_order_can_be_drawn():
+    chain = [Step(id=f"s{number}", agents=("writer",), needs=(f"s{number - 1}",)) for number in range(1499, 0, -1)]
+    drawing = graph([*chain, Step(id="s0", agents=("writer",))])
+    assert [box.step.id for box in drawing.boxes] == [f"s{number}" for number in range(1500)]
+    assert all(one.x + one.width < next.x for one, next in itertools.pairwise(drawing.boxes))
+    assert len(drawing.lines) == 1499
 
 
 SCHEMA = {
