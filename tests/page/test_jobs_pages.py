@@ -1,5 +1,6 @@
 """The list of jobs and the page of a job: they show what the API says, to the owner only, whatever is in it."""
 
+import asyncio
 import re
 import uuid
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from api.page.live import _Updates
+from api.page.rendering import fragment
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.jobs import JobState
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.page.conftest import Visit
@@ -182,6 +186,39 @@ async def test_the_live_part_follows_the_job_to_its_end(running: Engine, owner: 
     text = "\n".join(frames)
     assert "waiting for approval" in text
     assert text.rindex("<span>completed</span>") > text.rindex("waits for a decision")
+
+
+async def test_open_pages_of_a_session_share_one_rendering_while_nothing_changes(
+    running: Engine, owner: Visit, monkeypatch: pytest.MonkeyPatch
+):
+    renderings: list[str] = []
+
+    def counted(template: str, **values: Any) -> str:
+        renderings.append(template)
+        return fragment(template, **values)
+
+    monkeypatch.setattr("api.page.live.fragment", counted)
+    job_id = await start(owner, running, "t_approval")
+    await running.eventually(job_id, lambda job: bool(job.waiting_steps))
+    await running.services.reader.settle()
+    cookie = owner.http.cookies["orchestrator_session"].strip('"')
+    streams = [_Updates(running.services, cookie, job_id, "").frames() for _ in range(10)]
+    first = await asyncio.gather(*map(anext, streams))
+    assert len(set(first)) == len(renderings) == 1
+    for stream in streams:
+        await stream.aclose()
+
+    monkeypatch.setattr("api.page.live._REST", 0.01)
+    monkeypatch.setattr("api.page.live._REST_PER_SECOND", 0.0)
+    monkeypatch.setattr("api.page.live._LOOKS", Backoff(first=0.01, longest=0.01))
+    renderings.clear()
+    parts = _Updates(running.services, cookie, job_id, "log")._parts()
+    looks = [await anext(parts) for _ in range(4)]
+    assert len({look.begun for look in looks}) > 1
+    assert len({look.frame for look in looks}) == len(renderings) == 1
+    await running.approve(job_id)
+    assert [look async for look in parts][-1].job.state.terminal
+    assert len(renderings) > 1
 
 
 async def test_events_are_shown_in_pages(running: Engine, owner: Visit, monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from api.page.attention import attention_values
 from api.page.refresh import _shown
 from api.page.visitors import Visitor
+from orchestrator.domain.backoff import Backoff
 from orchestrator.services.jobs.changes import JobChanges
 from orchestrator.storage.overviews import IndexMark, OverviewRepository
 from orchestrator.testing import ADMIN_KEY, Engine
@@ -68,6 +69,20 @@ async def test_a_list_is_for_its_owner_and_ends_with_the_session(running: Engine
         await running.run("t_broken", {})
         assert [frame async for frame in updates] == []
         assert (await http.get("/ui/live/jobs?owner=tester")).status_code in (303, 401)
+
+
+async def test_an_open_list_ends_with_its_session_although_nothing_changes(
+    owner: Visit, quick: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.page.refresh._LOOKS", Backoff(first=3600, longest=3600))
+    monkeypatch.setattr("api.page.refresh._CHECK", 0.05)
+    monkeypatch.setattr(JobChanges, "after", lambda *_: asyncio.sleep(3600))
+    async with httpx2.AsyncClient(base_url=quick, cookies=dict(owner.http.cookies), timeout=30) as http:
+        updates = frames(http, "/ui/live/jobs")
+        await anext(updates)
+        await owner.post("/ui/sign-out")
+        async with asyncio.timeout(30):
+            assert [frame async for frame in updates] == []
 
 
 async def test_two_looks_at_the_same_jobs_show_the_same(running: Engine, owner: Visit):
