@@ -45,12 +45,12 @@ async def live(request: Request, services: Svc, visitor: Reader, job_id: JobId, 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The part of a page as one look at the job showed it. `begun` is the time of the loop at which the look began."""
+    """The part of a page as one look at the job showed it. `beginning` is the time of the loop at which the look began."""
 
     job: Job
     content: dict[str, Any]
     frame: bytes
-    begun: float
+    beginning: float
     rest: float
 
 
@@ -122,7 +122,7 @@ class _Updates:
                     await asyncio.sleep(_GATHER)
                 before = part
                 part = await self._part(await present_reader(self._services, self._cookie), before)
-                if part.begun >= self._happened_at:  # else another stream looked before the last event
+                if part.beginning >= self._happened_at:  # else another stream looked before the last event
                     self._happened.clear()
                 yield part
                 looks = 1 if happened or part.job != before.job else looks + 1
@@ -159,7 +159,7 @@ class _Updates:
     async def _look(self, visitor: Visitor, before: _Part | None) -> _Part:
         """Read the job, and render the part unless it shows the same as before."""
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        beginning = loop.time()
         job = await self._services.reader.get(visitor.principal, self._job_id)
         values = await steps_values(self._services, visitor, job, self._scale)
         content = _shown(values, visitor)
@@ -168,8 +168,8 @@ class _Updates:
         else:
             text = await asyncio.to_thread(fragment, "_job_live.html", visitor=visitor, **values)
             frame = format_sse_event(data_str=text)
-        rest = max(_REST, _REST_PER_SECOND * (loop.time() - begun))
-        return _Part(job, content, frame, begun, rest)
+        rest = max(_REST, _REST_PER_SECOND * (loop.time() - beginning))
+        return _Part(job, content, frame, beginning, rest)
 
 
 def _shown(values: dict[str, Any], visitor: Visitor) -> dict[str, Any]:

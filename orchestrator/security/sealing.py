@@ -80,8 +80,8 @@ class Sealer:
 
     def matches(self, text: str, digest: str) -> bool:
         """Whether `digest` is the digest of `text` with the key or the fallback. Takes the same time in both cases."""
-        shown = digest.encode(errors="replace")  # texts can be compared only if they are ASCII
-        return any([hmac.compare_digest(key.digest(text).encode(), shown) for key in self._keys.values()])  # noqa: C419
+        presented = digest.encode(errors="replace")  # texts can be compared only if they are ASCII
+        return any([hmac.compare_digest(key.digest(text).encode(), presented) for key in self._keys.values()])  # noqa: C419
 
     def seal(self, text: str, place: str) -> str:
         """The text, encrypted for one place of the index."""
