@@ -45,7 +45,7 @@ async def live(request: Request, services: Svc, visitor: Reader, job_id: JobId, 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The part of a page as one look at the job showed it. `beginning` is the time of the loop at which the look began."""
+    """The part of a page as one look at the job showed it. `beginning` is the time of the loop when the look began."""
 
     job: Job
     content: dict[str, Any]
