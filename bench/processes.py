@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import signal
 import socket
 import sys
 import time
@@ -62,13 +61,7 @@ class Command:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(20):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process, 20)
 
     @property
     def pid(self) -> int:
@@ -76,6 +69,17 @@ class Command:
         if self._process is None:
             raise BenchFailed("the command was not started")
         return self._process.pid
+
+
+async def end(process: asyncio.subprocess.Process, seconds: float) -> None:
+    """Ask a process to end, and kill it if it runs for longer than `seconds`."""
+    process.terminate()
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def tail(log: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 import psutil
 
-from bench.processes import BenchFailed, free_port
+from bench.processes import BenchFailed, end, free_port
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _READY_SECONDS: Final = 120
@@ -47,13 +47,7 @@ class Program:
             async with asyncio.timeout(2):
                 await process.wait()
         except TimeoutError:
-            process.terminate()
-            try:
-                async with asyncio.timeout(10):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await end(process, 10)
 
     @property
     def pid(self) -> int:

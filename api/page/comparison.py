@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from api.deps import Svc, known_job_id
 from api.page.errors import PageRoute
+from api.page.formats import duration, money, number
 from api.page.rendering import ROOT, page
 from api.page.visitors import Reader, Visitor
 from orchestrator.domain.jobs import AgentCall, Job, JobState
@@ -81,9 +82,9 @@ async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobN
         fault="",
         changed_fields=changed_fields(first.input, second.input),
         totals=[
-            ("Took", "duration", first.duration, second.duration),
-            ("Tokens", "number", first.usage.total_tokens, second.usage.total_tokens),
-            ("Cost", "money", first.usage.cost, second.usage.cost),
+            ("Took", duration, first.duration, second.duration),
+            ("Tokens", number, first.usage.total_tokens, second.usage.total_tokens),
+            ("Cost", money, first.usage.cost, second.usage.cost),
         ],
         ratio=ratio,
         is_notable=_is_notable,

@@ -39,14 +39,6 @@ UseKind = Literal["function", "agent", "question"]
 AnswerStatus = Literal["completed", "failed", "refused", "unknown", "skipped"]
 
 
-def _unset(value: object) -> bool:
-    return not value
-
-
-def _is_default_ask(seconds: float) -> bool:
-    return seconds == _ASK_SECONDS
-
-
 class TurnMessage(BaseModel):
     """A part of a message through Temporal: immutable; it ignores fields that a newer version added."""
 
@@ -73,11 +65,10 @@ class ToolRequest(TurnMessage):
     sequential: bool = False
     at_most_once: bool = False
     ask_before: bool = False
-    by: tuple[str, ...] = Field(default=(), exclude_if=_unset)
-    ask_timeout: float = Field(default=_ASK_SECONDS, exclude_if=_is_default_ask)
+    by: tuple[str, ...] = ()
+    ask_timeout: float = _ASK_SECONDS
     parameters: dict[str, Any] | None = Field(
         default=None,
-        exclude_if=_unset,
         description="JSON Schema of a question's form, or of the arguments that a person may change.",
     )
 
