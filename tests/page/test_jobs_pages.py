@@ -214,7 +214,7 @@ async def test_open_pages_of_a_session_share_one_rendering_while_nothing_changes
     renderings.clear()
     parts = _Updates(running.services, cookie, job_id, "log")._parts()
     looks = [await anext(parts) for _ in range(4)]
-    assert len({look.begun for look in looks}) > 1
+    assert len({look.beginning for look in looks}) > 1
     assert len({look.frame for look in looks}) == len(renderings) == 1
     await running.approve(job_id)
     assert [look async for look in parts][-1].job.state.terminal

@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.storage import database as database_module
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from tests.storage.postgres import PostgresServer, running_postgres
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for seconds is no fault here. Tests of the deadline set their own."""
+    monkeypatch.setattr(database_module, "DEADLINE", 60.0)
 
 
 @pytest.fixture(scope="session")
