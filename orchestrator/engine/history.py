@@ -137,9 +137,9 @@ class JobHistory:
             request.cancel()
             request = None
         if request is None or request.done():
-            step = self._read_page(current) if whole or self.run_id else self._wait_for_end()
+            step = self._read_page(current) if whole else self._wait_for_end()
             request = self._request = asyncio.create_task(step, name=f"history of {self._job_id}")
-            self._request_whole = whole or bool(self.run_id)
+            self._request_whole = whole
             # All waiters may be gone when it fails. This reads the error, and the next reader sends a new request.
             request.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({request})
@@ -182,8 +182,9 @@ class JobHistory:
             await self._handle_end()
 
     async def _wait_for_end(self) -> None:
-        """Wait for the end of a job without a log: one response, instead of one for every new event."""
-        run_id, token = "", b""
+        """Wait for the end of a job: one response, instead of one for every new event."""
+        first = self.run_id
+        run_id, token = first, b""
         while True:
             page = await self._source.closing(self._job_id, run_id, token)
             token = page.token
@@ -192,7 +193,9 @@ class JobHistory:
                 if not isinstance(last, RunContinued):
                     break
                 run_id, token = last.new_run_id, b""
-        await self._begin(await self._source.current_run(self._job_id))
+        await self._read_page(None)
+        while first and self.run_id == first and not self.ended:
+            await self._read_page(None)
 
     async def _begin(self, current: CurrentRun) -> None:
         """Read a run and its earlier runs from the first event, and replace the log."""

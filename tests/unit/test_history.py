@@ -285,6 +285,25 @@ async def test_one_request_in_flight_for_any_number_of_readers(server: HistorySe
     await until(lambda: server.polling[JOB] == 0)
 
 
+async def test_waiting_for_the_end_of_a_known_job_sends_no_request_for_each_event() -> None:
+    server = HistoryServer(page_size=100, round_seconds=60)
+    server.start(JOB)
+    reader = HistoryReader(server)
+    async with reader.open(JOB) as history:
+        await history.sync()  # As the response to a start does.
+    async with reader.open(JOB) as history:
+        before = len(server.calls)
+        waiting = asyncio.create_task(history.end())
+        for number in range(20):
+            await asyncio.sleep(0.001)
+            server.add(JOB, SIGNALED, name=f"s{number}")
+        server.add(JOB, COMPLETED)
+        await asyncio.wait_for(waiting, 5)
+    assert isinstance(history.log[-1], RunCompleted)
+    assert len(history.log) == len(server.run(JOB).events)
+    assert server.calls[before:] == ["closing", "answer", "page", "current_run"]
+
+
 async def test_a_caller_that_leaves_cancels_the_request(server: HistoryServer) -> None:
     server._round = 60
     stream = Stream(HistoryReader(server))
