@@ -1,4 +1,4 @@
-"""Errors as pages, those of streams as text. A visitor without a session is sent to the sign-in, and back afterwards."""
+"""Errors as pages, those of streams as text. A visitor without a session is sent to the sign-in and returns later."""
 
 from typing import Final
 from urllib.parse import urlencode
