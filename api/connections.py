@@ -26,10 +26,12 @@ def most_connections() -> int:
 class ConnectionLimits:
     """How many connections may stay open: per owner, per address without a credential, and per process.
 
-    Connections without a credential use at most half of the process limit.
+    Connections without a credential use at most half of the process limit. `pages` limits the streams of open pages of
+    one owner, also of an admin: each reads jobs while it is open.
     """
 
     owner: int = 200
+    pages: int = 100
     address: int = 100
     process: int = field(default_factory=most_connections)
 
@@ -43,6 +45,7 @@ class OpenConnections:
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._owners: Counter[str] = Counter()
+        self._pages: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
 
     @contextmanager
@@ -68,6 +71,16 @@ class OpenConnections:
             return self._counted(self._addresses, client, limits.address)
         return self._counted(self._owners, client.id, limits.process if client.admin else limits.owner)
 
+    def hold_page(self, visitor: Principal) -> "OpenConnection":
+        """Count the stream of an open page until it is released, also as a connection. Raises what `hold` raises."""
+        maximum = self._limits.pages
+        if self._pages[visitor.id] >= maximum:
+            message = (
+                f"{maximum} pages of your account are open and update themselves. Close one, then reload this page"
+            )
+            raise LimitExceeded(message, limit="open_pages", retry_after=_RETRY_AFTER, allowed=maximum)
+        return OpenConnection(self._pages, visitor.id, self.hold(visitor))
+
     def _counted(self, clients: Counter[str], name: str, maximum: int) -> "OpenConnection":
         if clients[name] >= maximum:
             message = (
@@ -78,11 +91,12 @@ class OpenConnections:
 
 
 class OpenConnection:
-    """One counted connection."""
+    """One counted connection. `within` is the same connection in another count, released with it."""
 
-    def __init__(self, clients: Counter[str], name: str) -> None:
+    def __init__(self, clients: Counter[str], name: str, within: "OpenConnection | None" = None) -> None:
         self._clients = clients
         self._name = name
+        self._within = within
         self._open = True
         clients[name] += 1
 
@@ -94,3 +108,5 @@ class OpenConnection:
         self._clients[self._name] -= 1
         if not self._clients[self._name]:
             del self._clients[self._name]
+        if self._within is not None:
+            self._within.release()

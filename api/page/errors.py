@@ -1,10 +1,10 @@
-"""Errors as pages. A visitor without a session is sent to the sign-in and comes back afterwards."""
+"""Errors as pages, those of streams as text. A visitor without a session is sent to the sign-in and returns later."""
 
 from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from api.errors import headers_of, status_of
 from api.page.rendering import PAGE_HEADERS, page, see_other, url
@@ -22,8 +22,10 @@ _TITLES: Final = {
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
-    """Return an error as a page."""
+    """Return an error as a page, or as the sentence that an open page shows beside its title."""
     status = int(status_of(error))
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return PlainTextResponse(error.message, status, {**PAGE_HEADERS, **headers_of(error)})
     if isinstance(error, Unauthenticated) and request.method == "GET" and "hx-request" not in request.headers:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return see_other(url("/sign-in") + "?" + urlencode({"next": target}))

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from graphlib import TopologicalSorter
+from operator import or_
 from typing import Final
 
 from api.page.formats import duration, shortened
@@ -130,12 +133,11 @@ def _place(drawing: PlanGraph, layout: _Layout, left: int, top: int) -> None:
                 _place(drawing, layout.inside[step.id], x + _PADDING, y + _head(box.rules))
             y += box.height + _GAP_Y
         x += max(layout.sizes[step.id].width for step in column) + _GAP_X
-    by_id = {id: box.step for id, box in placed.items()}
+    direct = _direct({id: box.step for id, box in placed.items()})
     for id in layout.sizes:
-        step = by_id[id]
-        drawing.lines.extend(_line(placed[need], placed[id]) for need in _direct(step, by_id))
-        if step.goto in placed:
-            drawing.errors.append(_line(placed[id], placed[step.goto]))
+        drawing.lines.extend(_line(placed[need], placed[id]) for need in direct[id])
+        if (handler := placed[id].step.goto) in placed:
+            drawing.errors.append(_line(placed[id], placed[handler]))
 
 
 def _size(step: Step, states: Mapping[str, StepState], level: int, inside: _Layout | None) -> Box:
@@ -215,15 +217,17 @@ def _find_depths(step_id: str, before: Mapping[str, Sequence[str]], depths: dict
             trail.append((need, iter(before[need])))
 
 
-def _direct(step: Step, by_id: Mapping[str, Step]) -> list[str]:
-    """The needs of a step that no other need of it implies: the drawing has no line for the others."""
-    implied: set[str] = set()
-    rest = [need for need in step.needs if need in by_id]
-    while rest:
-        earlier = [need for need in by_id[rest.pop()].needs if need in by_id and need not in implied]
-        implied.update(earlier)
-        rest += earlier
-    return [need for need in step.needs if need in by_id and need not in implied]
+def _direct(steps: Mapping[str, Step]) -> dict[str, list[str]]:
+    """The needs of each step that no other need of it implies: the drawing has no line for the others."""
+    needs = {id: [need for need in step.needs if need in steps] for id, step in steps.items()}
+    places = {id: place for place, id in enumerate(steps)}
+    before: dict[str, int] = {}  # The steps before a step, one bit each.
+    direct = {}
+    for id in TopologicalSorter(needs).static_order():
+        implied = reduce(or_, (before[need] for need in needs[id]), 0)
+        direct[id] = [need for need in needs[id] if not implied >> places[need] & 1]
+        before[id] = reduce(or_, (1 << places[need] for need in direct[id]), implied)
+    return direct
 
 
 def _line(start: Box, end: Box) -> str:

@@ -38,7 +38,7 @@ async def live(request: Request, services: Svc, visitor: Reader, job_id: JobId, 
     """The changing part of the page of a job, again after every change, until the job ends."""
     job = await services.reader.get(visitor.principal, job_id)
     state = api_state(request.app)
-    connection = state.connections.hold(visitor.principal)
+    connection = state.connections.hold_page(visitor.principal)
     updates = _Updates(services, request.cookies.get(COOKIE, ""), job.id, scale)
     return EventStream(updates.frames(), state.closing, connection=connection)
 

@@ -100,7 +100,7 @@ def _stream(
     values: Callable[[Visitor], Awaitable[dict[str, Any]]],
 ) -> Response:
     state = api_state(request.app)
-    connection = state.connections.hold(visitor.principal)
+    connection = state.connections.hold_page(visitor.principal)
     updates = _Updates(services, request.cookies.get(COOKIE, ""), template, values)
     return EventStream(updates.frames(), state.closing, connection=connection)
 

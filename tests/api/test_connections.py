@@ -55,6 +55,34 @@ def test_an_owner_has_a_number_of_connections_and_gets_them_back():
         connections.hold(ALICE)
 
 
+@pytest.mark.parametrize("visitor", [ALICE, ADMINISTRATOR])
+def test_open_pages_of_an_owner_are_bounded_and_count_as_connections(visitor: Principal):
+    connections = OpenConnections(ConnectionLimits(owner=3, pages=2, process=4))
+    first = connections.hold_page(visitor)
+    connections.hold_page(visitor)
+    with pytest.raises(LimitExceeded) as refused:
+        connections.hold_page(visitor)
+    assert (refused.value.details["limit"], refused.value.details["allowed"]) == ("open_pages", 2)
+    connections.hold_page(BOB)
+    connections.hold(visitor)
+    with pytest.raises(Unavailable):
+        connections.hold(BOB)
+    first.release()
+    first.release()
+    connections.hold_page(visitor)
+    with pytest.raises(LimitExceeded):
+        connections.hold_page(visitor)
+
+
+def test_a_page_that_is_no_connection_any_more_counts_nowhere():
+    connections = OpenConnections(ConnectionLimits(owner=1, pages=5))
+    connections.hold(ALICE)
+    for _ in range(6):
+        with pytest.raises(LimitExceeded) as refused:
+            connections.hold_page(ALICE)
+        assert refused.value.details["limit"] == "open_connections"
+
+
 def test_strangers_take_up_half_of_the_process_at_most():
     connections = OpenConnections(ConnectionLimits(owner=1, address=2, process=6))
     connections.hold("address:1")

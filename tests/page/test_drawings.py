@@ -214,6 +214,13 @@ DECIDING = Plan(
 )
 
 
+def test_a_graph_of_many_steps_has_no_line_that_others_imply():
+    far = [
+        Step(id=f"s{n}", agents=("writer",), needs=("s0", f"s{n - 1}") if n > 1 else ("s0",)) for n in range(1, 1500)
+    ]
+    assert len(graph([Step(id="s0", agents=("writer",)), *far]).lines) == 1499
+
+
 def test_a_graph_has_groups_forms_children_and_rules():
     drawing = graph(DECIDING.steps)
     boxes = {box.step.id: box for box in drawing.boxes}

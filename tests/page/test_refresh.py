@@ -10,13 +10,14 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from api.connections import ConnectionLimits, OpenConnections
 from api.page.attention import attention_values
 from api.page.refresh import _shown
 from api.page.visitors import Visitor
 from orchestrator.domain.backoff import Backoff
 from orchestrator.services.jobs.changes import JobChanges
 from orchestrator.storage.overviews import IndexMark, OverviewRepository
-from orchestrator.testing import ADMIN_KEY, Engine
+from orchestrator.testing import ADMIN_KEY, TESTER, Engine
 from tests.api.conftest import served
 from tests.page.browser import Browser
 from tests.page.conftest import Visit
@@ -83,6 +84,28 @@ async def test_an_open_list_ends_with_its_session_although_nothing_changes(
         await owner.post("/ui/sign-out")
         async with asyncio.timeout(30):
             assert [frame async for frame in updates] == []
+
+
+async def test_a_page_too_many_stays_as_it_was_read_and_says_why(
+    running: Engine, app_with: Callable[..., FastAPI], admin: Visit, browser: Browser
+):
+    session = await running.services.page_sessions.read(admin.http.cookies["orchestrator_session"].strip('"'))
+    connections = OpenConnections(ConnectionLimits(pages=2))
+    for _ in range(2):
+        connections.hold_page(session.principal)
+    app = app_with()
+    app.state.api = replace(app.state.api, connections=connections)
+    job = await running.start("t_approval", {})
+    async with served(app) as url, browser.tab() as tab:
+        await tab.open(f"{url}/")
+        await tab.fill("#key", ADMIN_KEY)
+        await tab.press("Enter", loads=True)
+        for path in ("/", "/ui/jobs", f"/ui/jobs/{job.job_id}"):
+            await tab.open(url + path)
+            words = await tab.until("#freshness", "Not updating: 2 pages of your account are open")
+            assert "reload this page" in words
+            assert await tab.run("document.querySelectorAll('h1, main, header.side').length") == 3, path
+    await running.services.controller.cancel(TESTER, job.job_id, "test")
 
 
 async def test_two_looks_at_the_same_jobs_show_the_same(running: Engine, owner: Visit):

@@ -113,7 +113,17 @@
     }));
   });
   document.addEventListener("htmx:sse:after:connection", () => say("Live"));
-  document.addEventListener("htmx:sse:error", () => say("Paused: no connection"));
+  const LOST = { 401: "sign in again", 403: "not allowed any more", 429: "too many pages of your account are open" };
+  document.addEventListener("htmx:sse:error", (event) => {
+    say(`Paused: ${LOST[event.detail.status] ?? "no connection"}`);
+  });
+  // A refused stream never replaces the page: the page stays as it was read, and says why it does not update.
+  document.addEventListener("htmx:response:error", (event) => {
+    const { ctx } = event.detail;
+    ctx.swap = "none";
+    const isText = ctx.response.headers.get("Content-Type")?.startsWith("text/plain");
+    say(`Not updating: ${isText ? ctx.text : `the server answered ${ctx.response.status}`}`);
+  });
   document.addEventListener("htmx:sse:close", (event) => {
     say(event.detail.reason === "message" ? "" : "Paused: reload to see changes");
   });
