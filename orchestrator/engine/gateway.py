@@ -46,7 +46,7 @@ from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.pollers import PollerCounts
 from orchestrator.projection.answers import Answers, answers, asks
 from orchestrator.projection.call_facts import pending_call
-from orchestrator.projection.job import job_input
+from orchestrator.projection.job import job_input, project
 from workflows.starts import priority_of, search_attributes_of
 
 _RPC_TIMEOUT = timedelta(seconds=5)
@@ -179,14 +179,31 @@ class TemporalGateway:
     async def read(self, job_id: str) -> tuple[list[Fact], Pending]:
         """All facts of a job and its pending work. Needs neither a worker nor the visibility store."""
         async with self._histories.open(job_id) as history:
-            current = await history.sync()
-            while not history.ended and current.run_id != history.run_id:
-                current = await history.sync()
+            current = await self._synced(history)
             facts, ended = list(history.log), history.ended
-        if ended:
-            return facts, NOTHING_PENDING
+        return facts, NOTHING_PENDING if ended else await self._pending(job_id, current, facts)
+
+    async def job(self, job_id: str) -> tuple[Job, list[Fact], Pending]:
+        """A job, its facts and its pending work. A repeated read applies only the facts that are new."""
+        async with self._histories.open(job_id) as history:
+            current = await self._synced(history)
+            log, facts, ended = history.log, list(history.log), history.ended
+            fold = history.job.current(log)
+            pending = NOTHING_PENDING if ended else await self._pending(job_id, current, facts)
+            if history.log is log and len(log) == len(facts):
+                return fold.job(pending), facts, pending
+        return project(job_id, facts, pending), facts, pending  # Another reader applied events meanwhile.
+
+    @staticmethod
+    async def _synced(history: JobHistory) -> CurrentRun:
+        current = await history.sync()
+        while not history.ended and current.run_id != history.run_id:
+            current = await history.sync()
+        return current
+
+    async def _pending(self, job_id: str, current: CurrentRun, facts: Sequence[Fact]) -> Pending:
         pending = _pending(current.description, await self.pollers(current.task_queue or self._task_queue))
-        return facts, replace(pending, unattended=await self._unattended_queues(job_id, facts, pending))
+        return replace(pending, unattended=await self._unattended_queues(job_id, facts, pending))
 
     def is_job(self, start: RunStarted) -> bool:
         """Whether an execution with this start is a job, not one of the engine's own or a foreign workflow."""

@@ -20,6 +20,7 @@ from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.facts import RUN_ENDS, Fact, RunContinued, RunReset, RunStarted
 from orchestrator.engine.history_source import CurrentRun, HistorySource
 from orchestrator.projection.facts import fact_of
+from orchestrator.projection.log_fold import event_fold, job_fold
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,8 @@ class JobHistory:
         self.run_id = ""
         self.log: list[Fact] = []
         self.ended = False
+        self.job = job_fold(job_id)
+        self.events = event_fold(job_id)
 
     async def sync(self) -> CurrentRun:
         """Read everything that the server has of the job now. Raises `NotFound`, `Unavailable`."""

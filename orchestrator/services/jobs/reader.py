@@ -109,7 +109,7 @@ class JobReader:
 
     async def ended(self, principal: Principal, job_id: str, facts: Sequence[Fact]) -> Job:
         """The ended job of these facts. Its snapshot is written in the background. Raises `NotFound`."""
-        job = await self._project(job_id, facts, NOTHING_PENDING, wait=False)
+        job = await self._completed(project(job_id, facts), facts, NOTHING_PENDING, wait=False)
         return await self.values.shown(self.visible(principal, job))
 
     def visible(self, principal: Principal, job: Job) -> Job:
@@ -234,18 +234,19 @@ class JobReader:
 
     async def _read_history(self, job_id: str) -> Job:
         try:
-            facts, pending = await self.gateway.read(job_id)
+            job, facts, pending = await self.gateway.job(job_id)
         except NotFound:
             row = await self.jobs.get(job_id)
             if row is None:
                 raise
             return accepted(row)
-        return await self._project(job_id, facts, pending, wait=True)
+        return await self._completed(job, facts, pending, wait=True)
 
-    async def _project(self, job_id: str, facts: Sequence[Fact], pending: Pending, *, wait: bool) -> Job:
+    async def _completed(self, projected: Job, facts: Sequence[Fact], pending: Pending, *, wait: bool) -> Job:
+        """The job with its attempts. Raises `NotFound` for an execution that is no job."""
+        job_id = projected.id
         if kind_of(job_id) is None and not any(self.gateway.is_job(f) for f in facts if isinstance(f, RunStarted)):
             raise NotFound(f"Unknown job: {job_id}", job_id=job_id)
-        projected = project(job_id, facts, pending)
         try:
             rows = await self.attempts.for_job(job_id)
         except Unavailable:
