@@ -64,17 +64,13 @@ class CallAgent(Protocol):
         """The answer of that agent. What it spends counts into `above`, too."""
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass(slots=True)
 class Loops:
     """The loops of one run. A loop that waits between two turns is parked: while the job is paused, or before the job
     continues as a new run (`is_draining`)."""
 
-    is_paused: Callable[[], bool] = field(default=_never)
-    is_draining: Callable[[], bool] = field(default=_never)
+    is_paused: Callable[[], bool] = field(default=lambda: False)
+    is_draining: Callable[[], bool] = field(default=lambda: False)
     open_calls: int = 0
     asking: int = 0
     parked: dict[str, TurnState] = field(default_factory=dict)
