@@ -200,7 +200,8 @@ class AgentActivities:
     def _bounded_error(agent: Agent, call: _Call, error: ApplicationError) -> ApplicationError:
         fallback = _fallback(agent, call.task, error)
         notes = {DETAIL_FALLBACK: fallback} if fallback else {}
-        failure = tries.bounded(error, call.tally, call.task.step.retry, notes)
+        tally = call.tally.billed(call.usage.cost if call.usage else None)
+        failure = tries.bounded(error, tally, call.task.step.retry, notes)
         call.beat(tries.tally_in(failure))
         return failure
 
@@ -217,7 +218,7 @@ class AgentActivities:
                 activity.metric_meter().create_counter(names.METRIC_BLOCKED, _BLOCKED_HELP).add(1)
             raise
         call.usage, call.model = result.usage, result.model
-        result = result.model_copy(update={"attempt": call.attempt})
+        result = result.model_copy(update={"attempt": call.attempt, "failed_cost": call.tally.usd})
         await self._keep(call, result)
         return result
 

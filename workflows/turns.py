@@ -64,17 +64,13 @@ class CallAgent(Protocol):
         """The answer of that agent. What it spends counts into `above`, too."""
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass(slots=True)
 class Loops:
     """The loops of one run. A loop that waits between two turns is parked: while the job is paused, or before the job
     continues as a new run (`is_draining`)."""
 
-    is_paused: Callable[[], bool] = field(default=_never)
-    is_draining: Callable[[], bool] = field(default=_never)
+    is_paused: Callable[[], bool] = field(default=lambda: False)
+    is_draining: Callable[[], bool] = field(default=lambda: False)
     open_calls: int = 0
     asking: int = 0
     parked: dict[str, TurnState] = field(default_factory=dict)
@@ -205,15 +201,18 @@ class _Loop:
             except ActivityError as error:
                 details = _details_of(error)
                 model = next((each[DETAIL_FALLBACK] for each in details if DETAIL_FALLBACK in each), None)
+                tally = next((tally for each in details if (tally := Tally.of(each))), None)
+                self._spending.add(tally.usd if tally else None)
                 if model is None:
                     raise
-                tally = next((tally for each in details if (tally := Tally.of(each))), None)
+                if task.turn and not task.turn.last and self._spending.is_over():
+                    task = task.model_copy(update={"turn": task.turn.model_copy(update={"last": "cost"})})
                 self._attempts += tally.attempts if tally else 1
                 self._fallback, self._model = self._fallback + 1, model
             else:
                 for change in result.changed_tools:
                     self._note(change)
-                self._spending.add(result.usage.cost)
+                self._spending.add((result.usage.cost or 0.0) + result.failed_cost)
                 self._attempts = result.attempt or self._attempts + 1
                 return result
 

@@ -18,12 +18,13 @@ from workflows.tasks import stop
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_ids import place_of
-    from orchestrator.domain.commands import JobInput
+    from orchestrator.domain.commands import Decision, JobInput
     from orchestrator.domain.expressions import Cel
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.names import APPROVAL_TIMER_PREFIX, WAIT_TIMER_PREFIX
     from orchestrator.domain.notes import FailedStep, Note, StepSkipped
     from orchestrator.domain.plans import Approval, Step
+    from orchestrator.domain.questions import approval_question
     from orchestrator.domain.step_ends import EndStatus, StepEnd
 
 
@@ -85,7 +86,7 @@ class Walk:
                 return skipped(why)
             await self._wait_for_time(step, scope)
             if step.approval is not None:
-                await self._wait_for_approval(step, step.approval)
+                await self._approved(step, step.approval)
                 await workflow.wait_condition(self.may_start)
             self.show()
             return await self.body(step, scope)
@@ -158,6 +159,22 @@ class Walk:
             message = f"the wait of step {step.id!r} is {str(value)[:100]!r}: expected {form}"
             raise ApplicationError(message, type="condition_failed", non_retryable=True) from None
         return due if due.tzinfo else due.replace(tzinfo=UTC)
+
+    async def _approved(self, step: Step, approval: Approval) -> None:
+        """Wait until the step is approved. If only some may approve, it is a question, which says who may answer."""
+        if not approval.by:
+            await self._wait_for_approval(step, approval)
+            return
+        if self.job.retry is not None and step.id in [each.step for each in self.job.retry.approvals]:
+            return
+        question = approval_question(step.id, step.id, approval.message, timeout=approval.timeout, by=approval.by)
+        self.show()
+        answer = await self.questions.ask(question)
+        # A decision by signal is in the state already.
+        actor = answer.actor or ""
+        self.state.decide(Decision(step=step.id, actor=actor, note=answer.note), approved=answer.approved)
+        if not answer.approved:
+            raise ApplicationError(answer.note or f"rejected by {actor}", type="rejected", non_retryable=True)
 
     async def _wait_for_approval(self, step: Step, approval: Approval) -> None:
         """Wait for a decision. The timer of the wait is in history and shows that the step waits."""

@@ -103,6 +103,7 @@ class AgentResult(Message):
     attempt: int | None = Field(
         default=None, description="The attempt that gave it; None in a result of an older release."
     )
+    failed_cost: float = Field(default=0.0, exclude_if=_unset, description="USD of the failed attempts before it.")
     child: str | None = Field(
         default=None, exclude_if=_unset, description="The child job that gave it; `agent` is its workflow."
     )

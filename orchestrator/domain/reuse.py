@@ -46,7 +46,8 @@ def reuse(
         elif set(before.agents) == set(step.agents) and calls.issuperset(_calls(step)):
             reusable_steps.add(step_id)
         if step.approval is not None and before.approval is not None and step_id in approved:
-            approvals |= {step_id} if step.approval.message == before.approval.message else set()
+            same = (step.approval.message, step.approval.by) == (before.approval.message, before.approval.by)
+            approvals |= {step_id} if same else set()
     return Reuse(frozenset(calls), frozenset(approvals))
 
 

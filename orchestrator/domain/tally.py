@@ -56,7 +56,8 @@ class Tally(BaseModel):
 
     `attempts` are the tries in which the agent began. Of these, `failures` failed in the agent, in `lost` the worker
     died, and `unkept` had an answer that no store could keep. In the last `stopped` of them the worker stopped. If the
-    last tries only waited for tokens, `for_tokens_since` is the start of the wait.
+    last tries only waited for tokens, `for_tokens_since` is the start of the wait. `usd` is what attempts without an
+    answer have cost.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -68,6 +69,7 @@ class Tally(BaseModel):
     unkept: int = 0
     stopped: int = 0
     for_tokens_since: datetime | None = Field(default=None, exclude_if=lambda since: since is None)
+    usd: float = Field(default=0.0, exclude_if=lambda usd: not usd)
 
     @classmethod
     def of(cls, details: Any) -> "Tally | None":
@@ -92,7 +94,7 @@ class Tally(BaseModel):
         It counts for all tries that ended without a tally.
         """
         if self.tries >= tries:
-            return type(self)(tries=tries - 1, attempts=self.attempts)
+            return type(self)(tries=tries - 1, attempts=self.attempts, usd=self.usd)
         missing = self.missing(tries)
         if error is None or error == "heartbeat_timeout":
             ended = {"lost": self.lost + missing}
@@ -114,6 +116,10 @@ class Tally(BaseModel):
                 "for_tokens_since": self.for_tokens_since if end == "waited" else None,
             }
         )
+
+    def billed(self, usd: float | None) -> Self:
+        """The tally once the current try has cost that much, and has no answer."""
+        return self.model_copy(update={"usd": self.usd + usd}) if usd else self
 
     def waits_for_tokens(self, at: datetime) -> Self:
         """The tally while the current try waits for tokens."""

@@ -15,8 +15,14 @@ from orchestrator.domain.near_matches import near_match
 ROOT: Final = "args"
 
 
-def check_condition(condition: Cel, schema: Mapping[str, Any]) -> None:
-    """Raise `CelFault` for a condition that does not fit the JSON Schema of the arguments, or is no boolean."""
+def check_condition(condition: Cel, schema: Mapping[str, Any] | None) -> None:
+    """Raise `CelFault` for a condition that does not fit the JSON Schema of the arguments, or is no boolean.
+
+    Without a schema, every argument may exist, with any type.
+    """
+    if schema is None:
+        _check_kind(result_type(condition.cel, {ROOT: CelType.DYN}), CelType.DYN)
+        return
     properties: Mapping[str, Any] = schema.get("properties", {})
     models: Mapping[str, Any] = schema.get("$defs", {})
     text = condition.cel
@@ -27,18 +33,22 @@ def check_condition(condition: Cel, schema: Mapping[str, Any]) -> None:
         f"{ROOT}.{name}": json_type(models.get(str(each.get("$ref", "")).removeprefix("#/$defs/"), each))
         for name, each in properties.items()
     }
-    kind = result_type(text, types)
-    if kind is not CelType.BOOL:
+    _check_kind(result_type(text, types))
+
+
+def _check_kind(kind: CelType, *others: CelType) -> None:
+    if kind not in (CelType.BOOL, *others):
         raise CelFault(f"its value is {kind.value}: expected bool, for example by a comparison")
 
 
-def holds(condition: Cel, arguments: type[BaseModel], value: Mapping[str, Any]) -> bool:
+def holds(condition: Cel, arguments: type[BaseModel] | None, value: Mapping[str, Any]) -> bool:
     """Whether a condition is true for arguments, as the tool gets them: converted, and with their defaults.
 
-    Raises `CelFault` if it is neither true nor false, or a number is not finite: every comparison with such a one is
-    false. Validators and serializers of the types are author code.
+    Without a model of the arguments, as those of a server, they are as the model sent them. Raises `CelFault` if it is
+    neither true nor false, or a number is not finite: every comparison with such a one is false. Validators and
+    serializers of the types are author code.
     """
-    typed = _plain(arguments.model_validate(value).model_dump(by_alias=True))
+    typed = _plain(value if arguments is None else arguments.model_validate(value).model_dump(by_alias=True))
     answer = evaluate(condition.cel, {ROOT: typed})
     if not isinstance(answer, bool):
         raise CelFault(f"its value is a {type(answer).__name__}")

@@ -48,6 +48,19 @@ def _check_limits(what: str, timeout: float, by: tuple[str, ...]) -> None:
         raise TypeError(f"{what}: by is a str: use a tuple, also for one entry: ({by!r},)")
 
 
+def _check_ask_before(what: str, condition: object, schema: Mapping[str, Any] | None) -> None:
+    """Without the schema of the arguments, which a server has not listed yet, their names and types are not checked."""
+    if isinstance(condition, bool):
+        return
+    if not isinstance(condition, Cel):
+        expected = f"cel({condition!r})" if isinstance(condition, str) else 'cel("args.… > …")'
+        raise TypeError(f"{what} is no condition: write True, False or {expected}")
+    try:
+        check_condition(condition, schema)
+    except CelFault as fault:
+        raise ValueError(f"{what} {condition.cel!r}: {fault}") from None
+
+
 @dataclass(frozen=True)
 class Tool:
     """A function as a tool, with its policy. A plain function in `Agent(tools=…)` has the policy of the defaults.
@@ -86,18 +99,7 @@ class Tool:
         for field_name, words in (("on_error", OnError), ("reads", Reads), ("effect", Effect)):
             _check_word(f"tool {self.name!r}: {field_name}", getattr(self, field_name), words)
         object.__setattr__(self, "signature", signature_of(self.function, self.name))
-        self._check_ask_before()
-
-    def _check_ask_before(self) -> None:
-        if isinstance(self.ask_before, bool):
-            return
-        if not isinstance(self.ask_before, Cel):
-            expected = f"cel({self.ask_before!r})" if isinstance(self.ask_before, str) else 'cel("args.… > …")'
-            raise TypeError(f"tool {self.name!r}: ask_before is no condition: write True, False or {expected}")
-        try:
-            check_condition(self.ask_before, self.signature.schema())
-        except CelFault as fault:
-            raise ValueError(f"tool {self.name!r}: ask_before {self.ask_before.cel!r}: {fault}") from None
+        _check_ask_before(f"tool {self.name!r}: ask_before", self.ask_before, self.signature.schema())
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class McpServer:
     `allow` names the tools that the agent may call; others of the server do not exist for it. `token` is sent as bearer
     token. `environment` names the variables that the program gets besides HOME, PATH and the like. The tools are listed
     once for each agent call. If the description or the schema of one changes during a job, the job has an event; if the
-    server is `pinned`, the agent call fails, and a tool is looked at again before each call of it.
+    server is `pinned`, the agent call fails, and a tool is looked at again before each call of it. A person is asked
+    before calls of the tools in `ask_before`; `{"refund": cel("args.amount > 50.0")}` asks only for some of them.
     """
 
     name: str
@@ -132,7 +135,7 @@ class McpServer:
     allow: tuple[str, ...] = ()
     token: Secret | None = None
     environment: tuple[Secret, ...] = ()
-    ask_before: tuple[str, ...] = ()
+    ask_before: tuple[str, ...] | Mapping[str, bool | Cel] = field(default=(), hash=False)
     by: tuple[str, ...] = ()
     timeout: float = TOOL_SECONDS
     retry: RetryPolicy = TOOL_RETRY
@@ -144,15 +147,23 @@ class McpServer:
         check_name(self.name, "MCP server")
         if bool(self.url) == bool(self.command):
             raise ValueError(f"{what} needs either a url or a command")
+        conditions = self.ask_before if isinstance(self.ask_before, Mapping) else {}
         for field_name in ("command", "allow", "environment", "ask_before", "at_most_once"):
-            if not isinstance(getattr(self, field_name), tuple | list):
+            value = getattr(self, field_name)
+            if not isinstance(value, tuple | list) and value is not conditions:
                 raise TypeError(f"{what}: {field_name} must be a tuple, also for one entry")
         if not self.allow:
             raise ValueError(f"{what} allows no tool: name the tools that the agent may call in allow=(…)")
         for other in (*self.ask_before, *self.at_most_once):
             if other not in self.allow:
                 raise ValueError(f"{what}: {other!r} is not in allow")
+        for tool, condition in conditions.items():
+            _check_ask_before(f"{what}: ask_before of {tool!r}", condition, None)
         _check_limits(what, self.timeout, self.by)
+
+    def asks_before(self, tool: str) -> bool | Cel:
+        """Whether a person is asked before calls of a tool, or under which condition."""
+        return self.ask_before.get(tool, False) if isinstance(self.ask_before, Mapping) else tool in self.ask_before
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

@@ -144,7 +144,7 @@ class JobFold:
         for call in pending.calls:
             open_calls.setdefault(_key(call), {})[call.path] = call
         ended = self.state.terminal
-        waiting = set(self.waiting())
+        waiting = {*self.waiting(), *self.questions.awaited(self.input)}
         calls = [
             fold.call(
                 open_calls.get(key, {}),
@@ -170,7 +170,7 @@ class JobFold:
             "decisions": {step: decision.id for step, decision in self.decisions.items()},
             "began_at": self.began_at,
             "last_event": self.last_event,
-            "approvals": list(self.approved.values()),
+            "approvals": [*self.approved.values(), *self.questions.approvals(self.input)],
             "awaited_approvals": self.waiting(),
         }
         for part in self.parts:
@@ -355,9 +355,9 @@ class JobFold:
                 self.signal_applied = False
 
     def needs_approval(self, step_id: str) -> bool:
-        """Whether the plan declares an approval for a step. Workflow code asks for its approvals itself."""
+        """Whether the plan declares an approval of a step that is no question. Code asks for its approvals itself."""
         step = None if self.flow.begun else self.step(step_id)
-        return step is not None and step.approval is not None
+        return step is not None and step.approval is not None and not step.approval.by
 
     def _decides(self, step_id: str) -> bool:
         """Whether a decision that arrives now takes effect in the interpreter: the first one for a step does.

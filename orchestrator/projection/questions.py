@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from orchestrator.domain.commands import Decision
+from orchestrator.domain.commands import Decision, JobInput
 from orchestrator.domain.facts import RUN_ENDS, AnswerGiven, Fact, Noted
+from orchestrator.domain.jobs import Approved
 from orchestrator.domain.notes import Note, QuestionAsked, QuestionEnded
 from orchestrator.domain.questions import (
     AnswerInput,
@@ -46,6 +47,18 @@ class QuestionFold:
     def open(self) -> list[JobQuestion]:
         """The questions that wait for an answer, oldest first."""
         return [question for question in self._questions.values() if question.open]
+
+    def awaited(self, job: JobInput | None) -> list[str]:
+        """The steps of the plan that wait for a restricted approval."""
+        return [each.step for each in self.open() if _approves_step(each, job)]
+
+    def approvals(self, job: JobInput | None) -> list[Approved]:
+        """The approvals of steps of the plan that restrict who may approve."""
+        return [
+            Approved(step=each.step, actor=each.answer.actor or "", note=each.answer.note)
+            for each in self._questions.values()
+            if each.answer is not None and each.answer.approved and _approves_step(each, job)
+        ]
 
     def decided(self, decision: Decision, *, approved: bool, at: datetime) -> bool:
         """Apply a decision by signal to an approval or a tool call. It can come before its question.
@@ -89,3 +102,9 @@ class QuestionFold:
     def _put(self, question: JobQuestion) -> None:
         self._questions[question.id] = question
         self.changed.append(question)
+
+
+def _approves_step(question: JobQuestion, job: JobInput | None) -> bool:
+    """Whether a question is the restricted approval of a step of the plan."""
+    step = job.plan.step(question.step) if job is not None and not job.code else None
+    return question.kind is QuestionKind.APPROVAL and step is not None and step.approval is not None

@@ -181,7 +181,8 @@ async def _input_of(agent: Agent, task: AgentTask, *, as_json: bool = False) -> 
 def _with_usage(error: AgentError, asking: Asking) -> AgentError:
     """Add the usage of the call to its error."""
     if error.usage is None and asking.usage.has_values():
-        error.usage = usage_of(asking.agent, asking.usage, None)
+        price = provider_cost_of(asking.responses) if asking.responses else None
+        error.usage = usage_of(asking.agent, asking.usage, price)
     return error
 
 

@@ -81,7 +81,7 @@ class Offer:
 
     def asks(self, arguments: dict[str, Any]) -> bool:
         """Whether a person must say yes to a call with these arguments, which fit. May run author code."""
-        if self.condition is None or self.arguments is None:
+        if self.condition is None:
             return self.use.ask_before
         try:
             return holds(self.condition, self.arguments, arguments)
@@ -156,23 +156,25 @@ def _of_agent(tool: AgentTool, agents: Mapping[str, Agent]) -> Offer:
 
 def _of_server(agent: Agent, server: McpServer, tools: Sequence[Mapping[str, Any]]) -> list[Offer]:
     return [
-        Offer(
-            name := mcp_name(server, tool["name"], agent.tools, agent.toolsets),
-            str(tool.get("description") or name)[:_DESCRIPTION_LIMIT],
-            dict(tool.get("inputSchema") or {"type": "object"}),
-            ToolRequest(
-                number=1,
-                tool=name,
-                timeout=server.timeout,
-                retry=server.retry,
-                at_most_once=tool["name"] in server.at_most_once,
-                ask_before=tool["name"] in server.ask_before,
-                by=server.by,
-                parameters=dict(tool["inputSchema"]) if tool["name"] in server.ask_before else None,
-            ),
-        )
-        for tool in tools
+        _of_server_tool(mcp_name(server, tool["name"], agent.tools, agent.toolsets), server, tool) for tool in tools
     ]
+
+
+def _of_server_tool(name: str, server: McpServer, tool: Mapping[str, Any]) -> Offer:
+    schema = dict(tool.get("inputSchema") or {"type": "object"})
+    asks = server.asks_before(tool["name"])
+    use = ToolRequest(
+        number=1,
+        tool=name,
+        timeout=server.timeout,
+        retry=server.retry,
+        at_most_once=tool["name"] in server.at_most_once,
+        ask_before=bool(asks),
+        by=server.by,
+        parameters=schema if asks else None,
+    )
+    text = str(tool.get("description") or name)[:_DESCRIPTION_LIMIT]
+    return Offer(name, text, schema, use, condition=asks if isinstance(asks, Cel) else None)
 
 
 def _of_question(toolset: AskPerson) -> Offer:

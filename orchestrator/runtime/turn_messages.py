@@ -11,7 +11,6 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
-    RetryPromptPart,
     TextPart,
     ToolCallPart,
     ToolReturnPart,
@@ -122,8 +121,8 @@ def arguments_of(call: ToolCallPart) -> dict[str, Any] | None:
     return arguments if isinstance(arguments, dict) else None
 
 
-def _correction(text: str, call: ToolCallPart) -> RetryPromptPart:
-    return RetryPromptPart(text, tool_name=call.tool_name, tool_call_id=call.tool_call_id)
+def _correction(text: str, call: ToolCallPart) -> ToolReturnPart:
+    return ToolReturnPart(call.tool_name, text, call.tool_call_id, outcome="retried")
 
 
 def _shown(text: str, answer: ToolAnswer, tool: str) -> str:

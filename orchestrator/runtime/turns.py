@@ -20,7 +20,7 @@ from pydantic_ai.usage import RunUsage
 from orchestrator.domain.agents import Agent, AgentOutput, Deliverable
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.errors import AgentError
+from orchestrator.domain.errors import AgentError, Unavailable
 from orchestrator.domain.file_names import names_a_file
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
@@ -127,7 +127,11 @@ class TurnRunner:
         record = await self._ask(current_turn, answer_text, prompt)
         if listed.changed and turn.number == 1:
             record.result = record.result.model_copy(update={"changed_tools": listed.changed})
-        await self._records.keep_turn(task, turn.number, record)
+        try:
+            await self._records.keep_turn(task, turn.number, record)
+        except Unavailable as error:  # The model has answered: its answer is billed.
+            usage = record.result.usage
+            raise AgentError(error.message, kind=error.code, retryable=True, usage=usage) from error
         return record.result
 
     async def _earlier(self, task: AgentTask, turn: TurnTask) -> list[TurnRecord]:

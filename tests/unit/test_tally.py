@@ -222,3 +222,12 @@ def test_a_call_that_its_worker_does_not_know_is_offered_to_others_each_second_a
     assert waits[:11] == [1] * 11
     assert waits[11:14] == [1.5, 2.25, 3.375]
     assert waits[-1] == 30
+
+
+def test_a_tally_keeps_what_attempts_without_an_answer_have_cost() -> None:
+    first = Tally().billed(0.25).after("failed").billed(None).after("failed").billed(0.5)
+    passed_on = Tally.of({"tally": first.model_dump(mode="json")})
+
+    assert passed_on is not None
+    assert passed_on.before(3, None).usd == 0.75
+    assert passed_on.before(1, None).usd == 0.75

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator, BaseModel, Field, PlainSerializer
 
-from orchestrator.authoring import Agent, Cel, Tool, cel
+from orchestrator.authoring import Agent, Cel, McpServer, Tool, cel
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.plugins import load_plugins
 from orchestrator.runtime.toolbox import Offer, offers
@@ -66,8 +66,8 @@ async def pay(amount: float) -> str:
     return f"{amount}"
 
 
-def offer(condition: Cel | bool, function: Callable[..., Any]) -> Offer:
-    desk = Agent(
+def offer_desk(**more: Any) -> Agent:
+    return Agent(
         id="u_desk",
         name="Desk",
         squad="business",
@@ -75,8 +75,12 @@ def offer(condition: Cel | bool, function: Callable[..., Any]) -> Offer:
         capabilities=("support",),
         instructions="Help.",
         input_model=Anything,
-        tools=(Tool(function, ask_before=condition),),
+        **more,
     )
+
+
+def offer(condition: Cel | bool, function: Callable[..., Any]) -> Offer:
+    desk = offer_desk(tools=(Tool(function, ask_before=condition),))
     return offers(desk, {}, agents={}, cut=False)[0]
 
 
@@ -170,3 +174,45 @@ def test_a_condition_without_a_value_asks(function: Any, condition: str, argumen
 @pytest.mark.parametrize("asks", [True, False])
 def test_without_a_condition_every_call_asks_or_none_does(asks: bool):
     assert offer(asks, pay).asks({"amount": 100}) is asks
+
+
+def shop(**ask_before: bool | Cel) -> McpServer:
+    return McpServer("shop", url="https://shop.test", allow=("pay", "look", "void"), ask_before=ask_before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asks"),
+    [
+        ({"amount": 51}, True),
+        ({"amount": 50}, False),
+        ({}, True),
+        ({"amount": "49"}, True),
+        ({"amount": float("nan")}, True),
+    ],
+)
+def test_a_condition_of_a_servers_tool_sees_the_arguments_of_the_model(arguments: dict[str, Any], asks: bool):
+    schema = {"type": "object", "properties": {"amount": {"type": "number"}}}
+    tools = [{"name": name, "inputSchema": schema} for name in ("pay", "look", "void")]
+    server = shop(pay=cel("args.amount > 50.0"), void=True)
+    desk = offer_desk(toolsets=(server,))
+    pay_offer, look_offer, void_offer = offers(desk, {"shop": tools}, agents={}, cut=False)
+
+    assert (pay_offer.asks(arguments), look_offer.asks(arguments), void_offer.asks(arguments)) == (asks, False, True)
+    assert (pay_offer.use.parameters, look_offer.use.parameters) == (schema, None)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (cel("args.amount >"), "Syntax error"),
+        (cel("amount > 50.0"), "unknown name 'amount'"),
+        (cel("'yes'"), "its value is string: expected bool"),
+        ("args.amount > 5", "is no condition: write True, False or cel('args.amount > 5')"),
+    ],
+)
+def test_a_condition_of_a_servers_tool_is_checked_as_far_as_it_can_be(condition: Any, message: str):
+    with pytest.raises((ValueError, TypeError), match="MCP server 'shop': ask_before of 'pay'") as refused:
+        shop(pay=condition)
+    assert message in str(refused.value)
+    with pytest.raises(ValueError, match="'buy' is not in allow"):
+        shop(buy=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pytest
 import structlog
 from pydantic import BaseModel
+from pydantic_ai.messages import ModelResponse, ToolCallPart, ToolReturnPart
 
 from orchestrator.authoring import Agent, AgentTool, AskPerson, Files, HttpGet, McpServer, Secret, Tool, ToolCall, cel
 from orchestrator.catalogue_warnings import catalogue_warnings
@@ -17,7 +18,8 @@ from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.findings import Verdict
 from orchestrator.domain.tool_schemas import faults_in
 from orchestrator.plugins import build_catalogue
-from orchestrator.runtime.turn_messages import fitting, framed
+from orchestrator.runtime.turn_messages import first_request, fitting, framed, messages_of, next_request, plain
+from orchestrator.runtime.turn_records import TurnRecord
 from orchestrator.settings import Settings
 
 WARNED = """from orchestrator.authoring import Agent, HttpGet, JobInput, Plugin, Tool
@@ -223,3 +225,26 @@ def test_a_result_cannot_close_its_frame_and_a_long_one_says_how_to_read_on():
     assert len(short.encode()) <= 16_000
     assert 'read_result(result="t3.1"' in short
     assert fitting("é" * 8000, "")[1] is False
+
+
+@pytest.mark.filterwarnings("error")
+def test_corrections_are_answers_to_their_calls_and_those_of_earlier_releases_stay_readable():
+    call = ToolCallPart("find_order", {}, "call_1")
+    response = ModelResponse(parts=[call])
+    before = TurnRecord.model_validate(
+        {
+            "digest": "",
+            "messages": plain([first_request("?"), response]),
+            "faults": {1: "number: Field required"},
+            "result": {"step": "a", "agent": "b", "summary": "", "output": "", "model": "m"},
+        }
+    )
+    request, _ = next_request(before, [], {}, "")
+    stored_part = {"tool_name": "find_order", "content": "number: Field required", "tool_call_id": "call_1"}
+    old = {"kind": "request", "parts": [{"part_kind": "retry-prompt", **stored_part}]}
+    [read] = messages_of(before.model_copy(update={"messages": [old]}))
+
+    for message in (request, read):
+        [part] = message.parts
+        assert isinstance(part, ToolReturnPart)
+        assert (part.outcome, part.content, part.tool_call_id) == ("retried", "number: Field required", "call_1")

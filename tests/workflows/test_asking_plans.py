@@ -9,15 +9,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import Plugin
-from orchestrator.domain.errors import CatalogueError, InvalidInput
+from orchestrator.domain.errors import CatalogueError, Forbidden, InvalidInput, NotFound
 from orchestrator.domain.expressions import cel
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.domain.plans import Approval, Plan, Step, WorkflowDefinition
 from orchestrator.domain.questions import Ask
 from orchestrator.plugins import build_catalogue
-from orchestrator.testing import TESTER, Engine
+from orchestrator.testing import TESTER, Engine, assert_replays
 
 
 class Anything(BaseModel):
@@ -95,6 +96,7 @@ WORKFLOWS = (
         ),
         step("use", "witness", needs=["size"], input={"n": cel("steps.size.n")}),
     ),
+    flow("a_by", step("go", "witness", approval=Approval(message="Go?", by=("key:boss", "role:admin")))),
     flow("a_note", step("go", "witness", approval=Approval(message="Go?"))),
     flow(
         "a_each",
@@ -162,6 +164,42 @@ async def test_the_note_of_an_approval_is_in_the_context_of_its_agents(engine: E
     await engine.services.controller.approve(TESTER, started.job_id, None, "but gently")
     (said,) = (await seen(engine, started.job_id, "go")).heard
     assert (said["agent"], said["summary"], said["output"]) == ("tester", "Approved by tester.", "but gently")
+
+
+async def test_only_those_whom_an_approval_names_may_decide(engine: Engine) -> None:
+    control, scopes = engine.services.controller, frozenset({Scope.JOBS_READ, Scope.JOBS_CANCEL})
+    owner, boss = Principal(TESTER.id, scopes), Principal("sam", scopes, key="k1", key_name="boss")
+    for decide, by_answer in ((control.approve, False), (control.reject, False), (None, True)):
+        started = await engine.start("a_by", {})
+        job = await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["go"])
+        assert job.reason is not None
+        assert (job.reason.code, job.reason.message, job.reason.people) == (
+            "waiting_for_approval",
+            "Go?",
+            ("key:boss", "role:admin"),
+        )
+        assert [call.status for call in job.calls] == ["waiting_for_approval"]
+        for refused in (control.approve, control.reject):
+            with pytest.raises(Forbidden, match="is for key:boss, role:admin"):
+                await refused(owner, job.id, "go")
+            with pytest.raises(NotFound):
+                await refused(Principal("eve", scopes, key="k2"), job.id, "go")
+        with pytest.raises(Forbidden):
+            await engine.services.questions.answer(owner, job.id, "go", {"approved": True})
+        if by_answer:
+            await engine.services.questions.answer(boss, job.id, "go", {"approved": True}, "gently")
+        elif decide is not None:
+            assert (await decide(boss, job.id, None, "gently")).done
+        job = await engine.ended(job.id)
+        if decide == control.reject:
+            assert job.error is not None
+            assert (job.state, job.error.type, job.error.message) == (JobState.FAILED, "rejected", "gently")
+            continue
+        assert job.state is JobState.COMPLETED, job.error
+        assert [(each.step, each.actor, each.note) for each in job.approvals] == [("go", "sam", "gently")]
+        (said,) = (await seen(engine, job.id, "go")).heard
+        assert (said["agent"], said["output"]) == ("sam", "gently")
+        await assert_replays([await engine.history(job.id)], [Plugin("asking", (AGENT,), WORKFLOWS)])
 
 
 async def test_a_form_that_nobody_fills_in_ends_as_the_plan_says(engine: Engine) -> None:

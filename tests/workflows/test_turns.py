@@ -183,6 +183,9 @@ AGENTS = (
     variant("t_reader", toolsets=(wiki(),)),
     variant("t_pinned", toolsets=(wiki(pinned=True),)),
     variant("t_second", fallback_models=("second",)),
+    variant("t_frugal", tools=(Tool(find_order), Tool(fragile)), fallback_models=("second",), max_cost=0.004),
+    variant("t_buyer", tools=(AgentTool("t_plain"), Tool(find_order)), max_cost=0.004),
+    variant("t_plain"),
     variant("t_cashier", tools=(Tool(pay, ask_before=True),)),
     variant("t_boss", tools=(AgentTool("t_clerk"),)),
     variant("t_clerk", tools=(Tool(find_order),)),
@@ -199,6 +202,8 @@ AGENTS = (
 FLOWS = (
     flow("t_support", "desk", "t_desk"),
     flow("t_fallback", "second", "t_second"),
+    flow("t_frugal_flow", "buy", "t_frugal"),
+    flow("t_buyer_flow", "buy", "t_buyer"),
     flow("t_pay", "pay", "t_cashier"),
     flow("t_boss_flow", "boss", "t_boss"),
     flow("t_long_id_flow", "deep", LONG_ID),
@@ -370,6 +375,30 @@ async def test_a_fallback_model_goes_on_after_the_last_attempt_of_the_first(engi
     assert job.state is JobState.COMPLETED, job.error
     [call] = job.calls
     assert [attempt.status for attempt in call.attempts] == [AttemptStatus.FAILED, AttemptStatus.COMPLETED]
+
+
+async def test_a_billed_request_counts_into_the_limit_although_another_model_answers(engine: Engine):
+    look = calls(tool("find_order", number="9"))
+    engine.script("t_frugal", [look, calls(tool("fragile", number="7")), look, {"output": "With what I have."}])
+
+    job = await engine.run("t_frugal_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert [engine.requests("t_frugal")[at].tools == ["answer"] for at in range(4)] == [False, False, False, True]
+    assert (job.usage.total_tokens, job.calls[0].usage.total_tokens) == (4 * 120, 4 * 120)
+    assert job.usage.cost == pytest.approx(4 * 0.00144)
+
+
+async def test_what_a_called_agent_without_tools_was_billed_counts_if_its_answer_is_invalid(engine: Engine):
+    invalid = calls(tool("answer", output=7))
+    engine.script("t_buyer", [calls(tool("t_plain", text="?")), {"output": "Without it."}])
+    engine.script("t_plain", [invalid, invalid])
+
+    job = await engine.run("t_buyer_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert engine.requests("t_buyer")[-1].tools == ["answer"]
+    assert job.usage.total_tokens == 4 * 120
 
 
 async def test_a_person_agrees_changes_and_refuses(engine: Engine):

@@ -84,7 +84,8 @@ class JobController:
         return await self._in_force(job, JobState.RUNNING)
 
     async def approve(self, principal: Principal, job_id: str, step: str | None, note: str = "") -> Controlled:
-        """Approve a waiting step. Raises `NotFound`, `Unavailable`, and `WrongState` if the step does not wait.
+        """Approve a waiting step. Raises `NotFound`, `Unavailable`, `WrongState` if the step does not wait, and
+        `Forbidden` if others than the caller may approve it.
 
         Of two simultaneous decisions, the first one in the job's history is in force. The other raises `WrongState`.
         """
@@ -95,7 +96,8 @@ class JobController:
         return await self._decide(principal, job_id, step, note, names.SIGNAL_REJECT)
 
     async def _decide(self, principal: Principal, job_id: str, step: str | None, note: str, signal: str) -> Controlled:
-        job = await self._open(principal, job_id, "decided on")
+        job = await self.reader.get_asked(principal, job_id)
+        self._refuse_ended(job, "decided on")
         waiting, forms = job.waiting_steps, [question.id for question in job.open_questions]
         if forms and not waiting:
             message = f"Job {job_id} waits for no approval. It asks a question: answer {', '.join(forms)}"
@@ -114,7 +116,7 @@ class JobController:
             raise Forbidden(f"Question {step_id} of job {job_id} is for {', '.join(question.by)}", job_id=job_id)
         decision = Decision(step=step_id, actor=principal.id, note=note, id=uuid4().hex)
         landed = await self._signal(principal, job_id, signal, decision, "decided on")
-        job = await self.reader.get(principal, job_id)
+        job = await self.reader.get_asked(principal, job_id)
         done = job.decisions.get(step_id) == decision.id
         if landed and not done:
             raise WrongState(
@@ -135,7 +137,7 @@ class JobController:
         try:
             await self.gateway.signal(job_id, name, message)
         except NotFound:  # Temporal answers this for an ended workflow, too.
-            await self._open(principal, job_id, what)
+            self._refuse_ended(await self.reader.get_asked(principal, job_id), what)
             raise
         with suppress(TimeoutError):
             async with asyncio.timeout(_LANDING_SECONDS):

@@ -58,7 +58,7 @@ class JobQuestions:
 
         Raises `NotFound`, also if there are none for the caller; `Unavailable`.
         """
-        job = await self._job(principal, job_id)
+        job = await self.reader.get_asked(principal, job_id)
         return [each for each in job.questions if principal.can_see(job.owner) or each.admits(principal, job.owner)]
 
     async def asked(self, principal: Principal) -> builtins.list[AskedQuestion]:
@@ -82,7 +82,7 @@ class JobQuestions:
         Raises `NotFound`, `Forbidden` for a caller who may not answer, `InvalidInput` with the field, `Conflict` for
         another answer than the first and for a question that has ended, `Unavailable`.
         """
-        job = await self._job(principal, job_id)
+        job = await self.reader.get_asked(principal, job_id)
         question = _find(job, step)
         if not question.admits(principal, job.owner):
             people = ", ".join(question.by) or "those who see the job"
@@ -92,7 +92,7 @@ class JobQuestions:
             sent = AnswerInput(step=question.id, values=values, actor=principal.id, note=note)
             with suppress(NotFound):  # The job has ended meanwhile; its history has the answer, or none.
                 await self._send(job_id, sent)
-            job = await self._job(principal, job_id)
+            job = await self.reader.get_asked(principal, job_id)
             question = _find(job, question.id)
         _require_same(job, question, values)
         return Answered(job, question)
@@ -127,12 +127,6 @@ class JobQuestions:
             return []
         mine = [question for question in job.open_questions if question.admits(principal, job.owner)]
         return [AskedQuestion(job.id, question) for question in mine]
-
-    async def _job(self, principal: Principal, job_id: str) -> Job:
-        job = await self.reader.get(_READER, job_id)
-        if principal.can_see(job.owner) or any(each.by and each.admits(principal, job.owner) for each in job.questions):
-            return job
-        raise NotFound(f"Unknown job: {job_id}", job_id=job_id)
 
     async def _checked(self, job: Job, question: JobQuestion, values: dict[str, Any]) -> dict[str, Any]:
         """The values with their defaults, as the form's model and schema have them."""

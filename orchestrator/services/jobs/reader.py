@@ -97,6 +97,13 @@ class JobReader:
             job = await self._read_history(job_id)
         return await self.values.shown(self.visible(principal, job))
 
+    async def get_asked(self, principal: Principal, job_id: str) -> Job:
+        """The present state of a job, also for those whom one of its questions names. Raises as `get` does."""
+        job = await self._snapshot(job_id) or await self._read_history(job_id)
+        if not any(each.by and each.admits(principal, job.owner) for each in job.questions):
+            self.visible(principal, job)
+        return await self.values.shown(job)
+
     async def plan(self, principal: Principal, job: Job) -> Plan | None:
         """The plan that the job was started with. None if the index does not have it. Raises `NotFound`."""
         record = await self.jobs.get(self.visible(principal, job).id)
