@@ -14,7 +14,7 @@ from structlog.contextvars import bind_contextvars
 from api.connections import ConnectionLimits, OpenConnections
 from api.hardening import ApiOptions
 from api.sockets import SocketMetrics
-from api.streaming import SharedFrames
+from api.streaming import EncodedFrames, SharedFrames
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import addressable
@@ -48,6 +48,7 @@ class ApiState:
     started: float = field(default_factory=time.monotonic)
     options: Callable[[], ApiOptions] = ApiOptions
     frames: SharedFrames[bytes] = field(default_factory=SharedFrames)
+    event_frames: EncodedFrames = field(default_factory=EncodedFrames)
     socket_frames: SharedFrames[str] = field(default_factory=SharedFrames)
     connections: OpenConnections = field(default_factory=lambda: OpenConnections(ConnectionLimits()))
     recheck: float = RECHECK_SECONDS

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
 from types import FrameType
@@ -19,6 +20,7 @@ from api.connections import OpenConnection
 KEEP_ALIVE_SECONDS: Final = 15.0
 # Bytes passed to the server at once. Between two pieces it waits for a slow client, so it buffers one piece only.
 PIECE_BYTES: Final = 16_384
+ENCODED_BYTES: Final = 8 * 1024 * 1024
 F = TypeVar("F", bytes, str)
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -46,6 +48,25 @@ class SharedFrames(Generic[F]):
         """Forget a failed task, so that the next reader starts one. Reads its exception: all readers may be gone."""
         if task.cancelled() or task.exception() is not None:
             self._tasks.pop(key, None)
+
+
+class EncodedFrames:
+    """The frames of events, encoded once for all readers of a process. Keeps the newest, up to `most_bytes`."""
+
+    def __init__(self, most_bytes: int = ENCODED_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._frames: OrderedDict[Hashable, bytes] = OrderedDict()
+
+    def of(self, key: Hashable, encode: Callable[[], bytes]) -> bytes:
+        """Return the frame of a key."""
+        encoded = self._frames.get(key)
+        if encoded is None:
+            encoded = self._frames[key] = encode()
+            self._bytes += len(encoded)
+            while self._bytes > self._most_bytes:
+                self._bytes -= len(self._frames.popitem(last=False)[1])
+        return encoded
 
 
 class EventStream(StreamingResponse):

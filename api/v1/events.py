@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.deps import JobId, Svc, api_state
 from api.outputs import whole_output
 from api.security import JobsRead
-from api.streaming import EventStream, frame
+from api.streaming import EncodedFrames, EventStream, frame
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route, envelope
 from api.v1.messages import STREAM_ITEM
 from api.v1.models import EventBody, EventPage
@@ -64,10 +64,10 @@ async def get_events(
     job = await services.reader.get(principal, job_id) if snapshot else None
     output_follows = start < len(past) or not (past and past[-1].type.terminal)
     first = partial(_snapshot, services, job, with_output=not output_follows) if job else None
-    items = services.watcher.watch(principal, job_id, past[start - 1].id if start else None, deltas=deltas)
+    batches = services.watcher.batches(principal, job_id, past[start - 1].id if start else None, deltas=deltas)
     state = api_state(request.app)
     connection = state.connections.hold(principal)
-    return EventStream(_frames(request, services, principal, first, items), state.closing, connection=connection)
+    return EventStream(_frames(request, services, principal, first, batches), state.closing, connection=connection)
 
 
 async def _page(services: Services, principal: Principal, past: list[JobEvent], start: int, limit: int) -> EventPage:
@@ -87,20 +87,25 @@ async def _frames(
     services: Services,
     principal: Principal,
     first: Callable[[], Awaitable[bytes]] | None,
-    items: AsyncGenerator[JobEvent | Delta],
+    batches: AsyncGenerator[list[JobEvent] | Delta],
 ) -> AsyncGenerator[bytes, None]:
-    shared = api_state(request.app).frames
+    state = api_state(request.app)
     try:
         if first is not None:
             yield await first()
-        async with aclosing(items):
-            async for item in items:
-                if not isinstance(item, JobEvent) or item.type is not EventType.JOB_COMPLETED:
-                    yield await _frame(services, principal, item)
+        async with aclosing(batches):
+            async for batch in batches:
+                if isinstance(batch, Delta):
+                    yield _delta_frame(batch)
                     continue
-                # It has the whole output, and all readers get it at the same moment.
-                last = shared.of(item.id, partial(_frame, services, principal, item))
-                yield await asyncio.shield(last)
+                last = batch[-1]
+                completed = last.type is EventType.JOB_COMPLETED
+                if events := batch[: -1 if completed else None]:
+                    yield b"".join([_event_frame(state.event_frames, event) for event in events])
+                if completed:
+                    # It has the whole output, and all readers get it at the same moment.
+                    shared = state.frames.of(last.id, partial(_completed_frame, services, principal, last))
+                    yield await asyncio.shield(shared)
     except OrchestratorError as fault:
         # The status is already sent. The reader gets the error as a frame and reconnects with its cursor.
         yield frame("stream_error", envelope(request, fault).model_dump_json())
@@ -111,12 +116,21 @@ async def _snapshot(services: Services, job: Job, *, with_output: bool) -> bytes
     return frame("snapshot", detail.model_dump_json())
 
 
-async def _frame(services: Services, principal: Principal, item: JobEvent | Delta) -> bytes:
-    """Return a frame. Text has no cursor, so that a reader's position stays at the last event."""
-    if isinstance(item, Delta):
-        text = delta_body(item)
-        return frame(text.type, text.model_dump_json())
-    body = await whole_body(services, principal, item)
+def _delta_frame(delta: Delta) -> bytes:
+    """Return a frame of text. It has no cursor, so that a reader's position stays at the last event."""
+    text = delta_body(delta)
+    return frame(text.type, text.model_dump_json())
+
+
+def _event_frame(frames: EncodedFrames, event: JobEvent) -> bytes:
+    return frames.of((event.job_id, event.id), lambda: _encoded(event_body(event)))
+
+
+async def _completed_frame(services: Services, principal: Principal, event: JobEvent) -> bytes:
+    return _encoded(await whole_body(services, principal, event))
+
+
+def _encoded(body: EventBody) -> bytes:
     return frame(body.type, body.model_dump_json(), body.id)
 
 

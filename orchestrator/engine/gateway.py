@@ -23,7 +23,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from orchestrator.domain import names
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
-from orchestrator.domain.events import parse_cursor
+from orchestrator.domain.events import JobEvent, parse_cursor
 from orchestrator.domain.facts import (
     CALLS,
     NOTHING_PENDING,
@@ -231,17 +231,23 @@ class TemporalGateway:
             await self._codec.put_back(event, with_inputs=with_inputs)
         return Answers(answers(history.events), asks(history.events) if with_inputs else {})
 
-    async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[Fact | Rewound]:
-        """Yield every fact of a job after a cursor, then each new one as it happens. Ends with the job.
+    async def events(self, job_id: str) -> list[JobEvent]:
+        """Every event of a job so far, oldest first. Raises `NotFound`, `Unavailable`."""
+        async with self._histories.open(job_id) as history:
+            await self._synced(history)
+            return list(history.events.current(history.log).events)
 
-        See `JobHistory.follow` for `Rewound`. Raises `NotFound`.
+    async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[list[JobEvent]]:
+        """Yield the events of a job after a cursor, then each new one as it happens. Ends with the job.
+
+        See `JobHistory.follow_events`. Raises `NotFound`.
         """
         async with (
             self._histories.open(job_id) as history,
-            aclosing(history.follow(parse_cursor(after or ""))) as facts,
+            aclosing(history.follow_events(parse_cursor(after or ""))) as events,
         ):
-            async for fact in facts:
-                yield fact
+            async for some in events:
+                yield some
 
     async def wait_for_fact(self, job_id: str, matches: Callable[[Fact], bool]) -> bool:
         """Wait for a fact in the job's history. False if the job ended without it. Raises `NotFound`."""

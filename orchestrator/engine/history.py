@@ -17,6 +17,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import RUN_ENDS, Fact, RunContinued, RunReset, RunStarted
 from orchestrator.engine.history_source import CurrentRun, HistorySource
 from orchestrator.projection.facts import fact_of
@@ -24,6 +25,7 @@ from orchestrator.projection.log_fold import event_fold, job_fold
 
 log = structlog.get_logger(__name__)
 
+EVENTS_AT_ONCE: Final = 100  # Events that a reader gets before the others have their turn.
 _PAUSE: Final = 1.0  # Seconds between two tries while Temporal does not answer.
 # The server shows an open workflow task after the persisted events, with numbers that other events may get later.
 _PROVISIONAL: Final = frozenset(
@@ -106,6 +108,32 @@ class JobHistory:
                 return
             else:
                 await self._wait_with_retries(whole=True)
+
+    async def follow_events(self, after: tuple[str, int] | None = None) -> AsyncGenerator[list[JobEvent]]:
+        """Yield the events after a position as `follow` yields facts, those that are there at once in one list.
+
+        All readers share the events: each is built once.
+        """
+        log: list[Fact] | None = None
+        at = 0
+        while True:
+            if self.run_id:
+                fold = self.events.current(self.log)
+                if log is None:
+                    at = fold.of_first(resume(self.log, after))
+                elif log is not self.log:  # A reset replaced the log.
+                    at = min(at, fold.of_first(_common_length(log, self.log)))
+                log = self.log
+                if at < len(fold.events):
+                    events = fold.events[at : at + EVENTS_AT_ONCE]
+                    at += len(events)
+                    del fold
+                    yield events
+                    continue
+                del fold
+            if log is not None and self.ended:
+                return
+            await self._wait_with_retries(whole=True)
 
     async def end(self) -> None:
         """Wait for the end of the job, and read the log to its end. Continues after an outage. Raises `NotFound`."""
@@ -350,6 +378,7 @@ class HistoryReader:
         """Cache the history for the next reader, unless the job is unknown or has ended and has its snapshot."""
         if not history.run_id or history.ended:
             return
+        history.events = event_fold(job_id)  # Open streams share events; a cached history needs the job alone.
         self._idle[job_id] = history
         while len(self._idle) > self._most:
             self._idle.popitem(last=False)

@@ -38,16 +38,22 @@ class LogFold(Generic[F]):
 
 
 class EventsFold:
-    """Collects the events of a job, oldest first."""
+    """Collects the events of a job, oldest first. Readers share the list, which only grows."""
 
     def __init__(self, job_id: str) -> None:
         self._fold = EventFold(job_id)
+        self._counts = [0]
         self.events: list[JobEvent] = []
 
     def apply(self, fact: Fact) -> None:
         """Apply the next fact."""
         if (event := self._fold.apply(fact)) is not None:
             self.events.append(event)
+        self._counts.append(len(self.events))
+
+    def of_first(self, facts: int) -> int:
+        """The number of events of the first facts."""
+        return self._counts[facts]
 
 
 def job_fold(job_id: str) -> LogFold[JobFold]:

@@ -10,7 +10,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from api.v1 import events as events_module
+from api.v1.models import EventBody
+from api.v1.rendering import event_body
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.events import JobEvent
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over, served
 from tests.api.test_jobs import UNKNOWN, ended, start, until
@@ -291,7 +295,7 @@ async def test_many_readers_see_the_same_order(live: httpx2.AsyncClient, running
 
 async def test_a_fault_in_the_middle_is_reported_in_the_stream(app_with: Callable[..., FastAPI], running: Engine):
     class Failing:
-        async def watch(self, *_: Any, deltas: bool) -> AsyncIterator[Any]:
+        async def batches(self, *_: Any, deltas: bool) -> AsyncIterator[Any]:
             raise Unavailable("Temporal does not answer")
             yield
 
@@ -302,3 +306,24 @@ async def test_a_fault_in_the_middle_is_reported_in_the_stream(app_with: Callabl
     assert [frame.event for frame in events] == ["snapshot", "stream_error"]
     assert events[-1].id is None
     assert events[-1].data["error"]["code"] == "service_unavailable"
+
+
+async def test_readers_of_a_job_share_the_frames_of_its_events(
+    app_with: Callable[..., FastAPI], running: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    encoded: list[str] = []
+
+    def counted(event: JobEvent) -> EventBody:
+        encoded.append(event.id)
+        return event_body(event)
+
+    monkeypatch.setattr(events_module, "event_body", counted)
+    job = await running.start("t_approval", {})
+    async with served(app_with()) as url, httpx2.AsyncClient(base_url=url, headers=ADMIN) as client:
+        await until(client, job.job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
+        readers = [asyncio.create_task(stream(client, job.job_id)) for _ in range(3)]
+        await eventually(lambda: asyncio.sleep(0, len(encoded)), bool)
+        await client.post(f"/v1/jobs/{job.job_id}/approve")
+        first, *others = [[frame for frame in await reader if frame.id] for reader in readers]
+    assert all(other == first for other in others)
+    assert sorted(encoded) == sorted({frame.id for frame in first})

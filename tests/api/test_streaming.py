@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from api.streaming import PIECE_BYTES, SharedFrames, frame, kept_alive
+from api.streaming import PIECE_BYTES, EncodedFrames, SharedFrames, frame, kept_alive
 
 
 class Source:
@@ -166,3 +166,22 @@ async def test_a_shared_frame_that_fails_fails_for_all_and_is_made_again():
     held = [frames.of("a", fail), frames.of("a", fail)]
     assert [str(fault) for fault in await asyncio.gather(*held, return_exceptions=True)] == ["broken", "broken"]
     assert await frames.of("a", make) == b"1"
+
+
+def test_a_frame_is_encoded_once_and_the_oldest_ones_are_dropped():
+    encoded: list[str] = []
+
+    def encode(name: str) -> bytes:
+        encoded.append(name)
+        return bytes(4)
+
+    frames = EncodedFrames(most_bytes=8)
+    for name in "aabbcca":
+        assert frames.of(name, lambda name=name: encode(name)) == bytes(4)
+    assert encoded == ["a", "b", "c", "a"]
+
+
+def test_a_frame_larger_than_all_that_is_kept_is_not_kept():
+    frames = EncodedFrames(most_bytes=8)
+    assert frames.of("large", lambda: bytes(9)) == bytes(9)
+    assert frames.of("large", lambda: bytes(8)) == bytes(8)

@@ -12,7 +12,7 @@ from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import Fact, RunCompleted, RunReset
 from orchestrator.engine import history as module
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
-from orchestrator.projection.events import job_events
+from orchestrator.projection.events import EventFold, job_events
 from orchestrator.services.jobs.follower import JobFollower
 from tests.fakes.history_server import (
     CANCEL_REQUESTED,
@@ -54,9 +54,9 @@ class Gateway:
 
     async def follow(self, job_id: str, after: str | None = None):
         position = None if after is None else (after.rpartition(":")[0], int(after.rpartition(":")[2]))
-        async with self.reader.open(job_id) as history, aclosing(history.follow(position)) as facts:
-            async for fact in facts:
-                yield fact
+        async with self.reader.open(job_id) as history, aclosing(history.follow_events(position)) as batches:
+            async for events in batches:
+                yield events
 
 
 class Stream:
@@ -69,8 +69,8 @@ class Stream:
         self.task = asyncio.create_task(self._read(follower, job_id))
 
     async def _read(self, follower: JobFollower, job_id: str) -> None:
-        async for event in follower._live(job_id, self.after):
-            self.events.append(event)
+        async for events in follower.gateway.follow(job_id, self.after):
+            self.events.extend(events)
 
     @property
     def names(self) -> list[str]:
@@ -433,3 +433,37 @@ async def test_events_that_arrive_while_a_reader_looks_at_the_newest(server: His
     async with reader.open(JOB) as history:
         await asyncio.wait_for(history.sync(), 5)
         assert history.log[-1].event_id == 6
+
+
+async def test_many_readers_share_events_and_get_them_in_turns(
+    server: HistoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[int] = []
+    apply = EventFold.apply
+
+    def counted(self: EventFold, fact: Fact) -> JobEvent | None:
+        built.append(fact.event_id)
+        return apply(self, fact)
+
+    monkeypatch.setattr(EventFold, "apply", counted)
+    for number in range(3 * module.EVENTS_AT_ONCE):
+        server.add(JOB, SIGNALED, name=f"number_{number}")
+    server.add(JOB, COMPLETED)
+    history = JobHistory(server, JOB)
+    turns: list[int] = []
+
+    async def read(reader: int) -> list[JobEvent]:
+        seen: list[JobEvent] = []
+        async for events in history.follow_events():
+            assert len(events) <= module.EVENTS_AT_ONCE
+            seen += events
+            turns.append(reader)
+            await asyncio.sleep(0)
+        return seen
+
+    first, *others = await asyncio.gather(*(read(reader) for reader in range(20)))
+    assert len(built) == len(history.log)
+    assert all(mine is event for other in others for mine, event in zip(other, first, strict=True))
+    assert turns[:20] == list(range(20))
+    monkeypatch.undo()
+    assert first == job_events(JOB, history.log)

@@ -51,13 +51,13 @@ class Follower:
             raise self.fault
         return []
 
-    async def beyond(self, *_: Any) -> AsyncGenerator[JobEvent]:
+    async def beyond(self, *_: Any) -> AsyncGenerator[list[JobEvent]]:
         try:
             while True:
                 frame = await self.events.get()
                 if isinstance(frame, Exception):
                     raise frame
-                yield frame
+                yield [frame]
         finally:
             self.closed.set()
 

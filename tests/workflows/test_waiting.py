@@ -99,7 +99,7 @@ async def test_a_key_used_again_is_answered_from_the_index_while_temporal_is_awa
     def away(*_: object, **__: object) -> None:
         raise AssertionError("Temporal was asked")
 
-    for name in ("read", "wait_for_end", "start", "watch"):
+    for name in ("read", "job", "wait_for_end", "start", "watch"):
         monkeypatch.setattr(TemporalGateway, name, away)
     again = await starter.start(TESTER, request)
     assert again.replayed
@@ -112,7 +112,7 @@ async def test_waiters_on_idle_jobs_read_nothing(engine: Engine, monkeypatch) ->
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
     reads: list[str] = []
-    read, snapshot = TemporalGateway.read, JobRepository.snapshot
+    read, snapshot = TemporalGateway.job, JobRepository.snapshot
 
     async def counted(self: TemporalGateway, job_id: str):
         reads.append(job_id)
@@ -122,7 +122,7 @@ async def test_waiters_on_idle_jobs_read_nothing(engine: Engine, monkeypatch) ->
         reads.append(job_id)
         return await snapshot(self, job_id)
 
-    monkeypatch.setattr(TemporalGateway, "read", counted)
+    monkeypatch.setattr(TemporalGateway, "job", counted)
     monkeypatch.setattr(JobRepository, "snapshot", looked)
     waiters = [asyncio.create_task(engine.services.follower.until(TESTER, started.job_id, 600)) for _ in range(20)]
     while len(reads) < 40:  # noqa: ASYNC110 - each looks in Temporal and in the index as it begins
@@ -142,13 +142,13 @@ async def test_a_wait_for_a_job_that_temporal_does_not_know_yet_looks_now_and_th
     now = engine.services.reader.clock()
     await engine.parts.backend.jobs.accept(job, request_hash="x", at=now)
     reads: list[str] = []
-    read = TemporalGateway.read
+    read = TemporalGateway.job
 
     async def counted(self: TemporalGateway, job_id: str):
         reads.append(job_id)
         return await read(self, job_id)
 
-    monkeypatch.setattr(TemporalGateway, "read", counted)
+    monkeypatch.setattr(TemporalGateway, "job", counted)
     waited = await engine.services.follower.until(TESTER, job.job_id, 2.5)
     assert waited.reason.code is ReasonCode.QUEUED
     assert len(reads) <= 5

@@ -1,7 +1,6 @@
 """Waits for jobs without polling: for a change, for the end, or event by event from a cursor (A6)."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.events import JobEvent, parse_cursor
 from orchestrator.domain.jobs import Job
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.engine.history import Rewound
-from orchestrator.projection.events import JOB_RESET, EventFold
+from orchestrator.engine.history import EVENTS_AT_ONCE
+from orchestrator.projection.events import JOB_RESET
 from orchestrator.services.jobs.reader import JobReader
 from orchestrator.services.jobs.reasons import ROUTINE
 
@@ -85,41 +84,35 @@ class JobFollower:
         job, `Unavailable`.
         """
         past = await self.past(principal, job_id, None)
-        async with aclosing(self.beyond(job_id, past, after)) as events:
+        async with aclosing(self.beyond(job_id, past, after)) as batches:
             del past
-            async for event in events:
-                yield event
+            async for events in batches:
+                for event in events:
+                    yield event
 
-    async def beyond(self, job_id: str, past: list[JobEvent], after: str | None) -> AsyncGenerator[JobEvent]:
-        """As `events`, for a caller that may see the job and has just read `past`: all events so far."""
+    async def beyond(self, job_id: str, past: list[JobEvent], after: str | None) -> AsyncGenerator[list[JobEvent]]:
+        """As `events`, for a caller that may see the job and has just read `past`: all events so far.
+
+        Events that are there at once come in one list, of at most `EVENTS_AT_ONCE`: other tasks get a turn between two.
+        """
         last = past[-1].id if past else None
         ended = bool(past) and past[-1].type.terminal
-        rest = deque(past[skipped(past, after) :])
+        rest = past[skipped(past, after) :]
         del past  # Free the memory: hundreds of streams may stay open for hours.
-        while rest:
-            yield rest.popleft()
+        for start in range(0, len(rest), EVENTS_AT_ONCE):
+            yield rest[start : start + EVENTS_AT_ONCE]
+        del rest
         if ended:
             return
-        async with aclosing(self._live(job_id, last)) as live:
-            async for event in live:
-                yield event
+        async with aclosing(self.gateway.follow(job_id, last)) as batches:
+            async for events in batches:
+                yield events
 
     async def past(self, principal: Principal, job_id: str, after: str | None) -> list[JobEvent]:
         """The events so far after a cursor. Raises `NotFound`, `InvalidInput`, `Unavailable`."""
         await self.reader.get(principal, job_id)
         events = await self.reader.events(job_id)
         return events[skipped(events, after) :]
-
-    async def _live(self, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:
-        fold = EventFold(job_id)
-        async with aclosing(self.gateway.follow(job_id, after)) as facts:
-            async for fact in facts:
-                if isinstance(fact, Rewound):
-                    fold = EventFold(job_id)
-                    for earlier in fact.facts:
-                        fold.apply(earlier)
-                elif (event := fold.apply(fact)) is not None:
-                    yield event
 
 
 def skipped(events: list[JobEvent], after: str | None) -> int:

@@ -5,7 +5,7 @@ import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -194,15 +194,14 @@ class JobReader:
         except Unavailable:
             stored = None
         if stored:
-            return [JobEvent.model_validate(event) for event in stored]
+            return await asyncio.to_thread(_events, stored)  # Thousands of them take a while.
         try:
-            facts, _ = await self.gateway.read(job_id)
+            return await self.gateway.events(job_id)
         except NotFound:
             job = await self._snapshot(job_id)
             if job is None and await self.jobs.get(job_id) is None:
                 raise
             return [] if job is None else [end_event(job)]
-        return job_events(job_id, facts)
 
     async def close(self, job: Job, facts: Sequence[Fact], missing: Sequence[tuple[AgentCall, Attempt]] = ()) -> bool:
         """Write the final snapshot and events of a job to the index, as folded from its closed history.
@@ -283,6 +282,10 @@ class JobReader:
             await self.close(job, facts, missing)
         except Unavailable:
             log.warning("index_not_repaired", job_id=job.id)
+
+
+def _events(stored: Sequence[dict[str, Any]]) -> builtins.list[JobEvent]:
+    return [JobEvent.model_validate(event) for event in stored]
 
 
 def accepted(row: JobRecord) -> Job:

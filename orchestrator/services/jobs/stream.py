@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from orchestrator.domain.ports import DeltaBus
 from orchestrator.services.access.authentication import RECHECK_SECONDS, Authenticator
 from orchestrator.services.jobs.follower import JobFollower
 
-_Item = JobEvent | Delta
+_Batch = list[JobEvent] | Delta
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -35,6 +36,15 @@ class JobWatcher:
         `NotFound`, `InvalidInput` for a cursor of another job, `Unavailable`, and `Unauthenticated` once
         the caller's key is revoked or expired.
         """
+        async with aclosing(self.batches(principal, job_id, after, deltas=deltas)) as batches:
+            async for batch in batches:
+                for item in [batch] if isinstance(batch, Delta) else batch:
+                    yield item
+
+    async def batches(
+        self, principal: Principal, job_id: str, after: str | None, *, deltas: bool = True
+    ) -> AsyncGenerator[list[JobEvent] | Delta]:
+        """As `watch`, with the events that are there at once in one list (`JobFollower.beyond`)."""
         # Read the job first: this refuses a caller who may not see the text of this job.
         past = await self.follower.past(principal, job_id, None)
         events: AsyncGenerator[Any] = self.follower.beyond(job_id, past, after)
@@ -56,7 +66,7 @@ class JobWatcher:
                     if (item := task.result()) is None:
                         return
                     yield item
-                    if isinstance(item, JobEvent) and item.type.terminal:
+                    if not isinstance(item, Delta) and item[-1].type.terminal:
                         return
                     waiting[asyncio.create_task(_next(source))] = source
         finally:
@@ -71,5 +81,5 @@ class JobWatcher:
             raise Unauthenticated("The API key is no longer valid")
 
 
-async def _next(source: AsyncGenerator[Any]) -> _Item | None:
+async def _next(source: AsyncGenerator[Any]) -> _Batch | None:
     return await anext(source, None)
