@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from functools import lru_cache
 from typing import Final, TextIO
 
 import structlog
@@ -116,12 +117,17 @@ def _name_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     return event
 
 
+@lru_cache(maxsize=1000)
+def _names_a_secret(key: str) -> bool:
+    word = key.lower()
+    return any(secret in word for secret in _SECRET_WORDS) and not word.endswith(_COUNTS)
+
+
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key in [key for key in event if key in _DROPPED]:
         del event[key]
     for key in event:
-        word = key.lower()
-        if any(secret in word for secret in _SECRET_WORDS) and not word.endswith(_COUNTS):
+        if _names_a_secret(key):
             event[key] = "***"
         elif isinstance(event[key], str):
             event[key] = without_secrets(event[key])

@@ -96,6 +96,7 @@ class Tool:
         object.__setattr__(self, "name", self.name or getattr(self.function, "__name__", "tool"))
         check_name(self.name, "tool")
         _check_limits(f"tool {self.name!r}", self.timeout, self.by)
+        object.__setattr__(self, "by", tuple(self.by))  # A tool is hashable.
         for field_name, words in (("on_error", OnError), ("reads", Reads), ("effect", Effect)):
             _check_word(f"tool {self.name!r}: {field_name}", getattr(self, field_name), words)
         object.__setattr__(self, "signature", signature_of(self.function, self.name))

@@ -114,7 +114,7 @@ class Asking:
             raise misfit(response, answer.faults)
 
     async def _watch(self, reading: Callable[[], AgentOutput | InvalidAnswer]) -> AgentOutput | InvalidAnswer:
-        return await self.bulkhead.watch(self.agent.id, reading)
+        return await self.bulkhead.watch(self.agent.id, reading, model=self.agent.output_model)
 
 
 def _check_end(response: ModelResponse) -> None:

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any, Final, TypeVar
 
 import structlog
+from pydantic import BaseModel
 
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import AGENT_BLOCKED, AGENT_HELD_UP
@@ -26,6 +27,7 @@ from orchestrator.runtime.author_loop import (
     is_coroutine_function,
     place,
 )
+from orchestrator.runtime.plain_models import runs_no_author_code
 
 log = structlog.get_logger(__name__)
 
@@ -63,11 +65,14 @@ class Bulkhead:
         result: T = value
         return result
 
-    async def watch(self, agent: str, function: Callable[[], T]) -> T:
-        """Call a short function that runs author code, such as validators, in the agent's event loop.
+    async def watch(self, agent: str, function: Callable[[], T], *, model: type[BaseModel] | None) -> T:
+        """Call a short function that runs author code, such as the validators of `model`, in the agent's event loop.
 
-        Raises the same errors as `call`.
+        It is called at once if the model is plain: a thread costs more than its validation. Raises the same errors as
+        `call`.
         """
+        if model is not None and runs_no_author_code(model):
+            return function()
 
         async def run() -> T:
             return function()

@@ -1,5 +1,6 @@
 """Models of OpenAI and of compatible servers, in their own module: the import takes half a second."""
 
+from functools import lru_cache
 from typing import Final
 
 import httpx2
@@ -10,15 +11,17 @@ from pydantic_ai.providers import Provider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
+MODELS: Final = 100  # Models that are kept: their names may come from requests.
 # Compatible servers know the older field `max_tokens`.
 _COMPATIBLE: Final = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
 
 
 class OpenAIModels:
-    """Creates models on one client, without the provider's retries: Temporal owns all retries."""
+    """Creates models by name on one client, without the provider's retries: Temporal owns all retries."""
 
     def __init__(self, provider: Provider[AsyncOpenAI]) -> None:
         self._provider = provider
+        self.model = lru_cache(maxsize=MODELS)(self._model)
 
     @classmethod
     def of_openai(cls, url: str, api_key: str, http: httpx2.AsyncClient) -> "OpenAIModels":
@@ -33,6 +36,5 @@ class OpenAIModels:
         client = AsyncOpenAI(base_url=url, api_key=api_key or "not-set", http_client=http, max_retries=0)
         return cls(OpenAICompatibleProvider("openai-compatible", openai_client=client, profile=_COMPATIBLE))
 
-    def model(self, name: str) -> OpenAIChatModel:
-        """Create the model with this name."""
+    def _model(self, name: str) -> OpenAIChatModel:
         return OpenAIChatModel(name, provider=self._provider)

@@ -137,7 +137,7 @@ class AgentRunner:
             )
         try:
             # Serializers of an output model are author code too.
-            return await self._bulkhead.watch(agent.id, make_result)
+            return await self._bulkhead.watch(agent.id, make_result, model=agent.output_model)
         except AgentError as error:
             raise _with_usage(error, asking) from error.__cause__
 

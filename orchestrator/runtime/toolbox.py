@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 _DESCRIPTION_LIMIT: Final = 4_000
 _FAULT_LIMIT: Final = 300
 _MAX_FAULTS: Final = 3
+_OFFERS: Final = 1000  # Offers that are kept: building a schema costs more than a request. Old plugins' ones give way.
 
 
 class _File(BaseModel):
@@ -124,8 +126,11 @@ def offers(
 
 
 def _of_tool(tool: Tool | AgentTool, agents: Mapping[str, Agent]) -> Offer:
-    if isinstance(tool, AgentTool):
-        return _of_agent(tool, agents)
+    return _of_agent(tool, agents) if isinstance(tool, AgentTool) else _of_function(tool)
+
+
+@lru_cache(maxsize=_OFFERS)
+def _of_function(tool: Tool) -> Offer:
     signature = tool.signature
     use = ToolRequest(
         number=1,
@@ -190,6 +195,7 @@ def _of_question(toolset: AskPerson) -> Offer:
     return Offer("ask_person", text[:_DESCRIPTION_LIMIT], schema_of(_Question), use, _Question)
 
 
+@lru_cache(maxsize=_OFFERS)
 def _own(name: str, text: str, arguments: type[BaseModel], *, timeout: float = 60.0) -> Offer:
     use = ToolRequest(number=1, tool=name, timeout=timeout, retry=TOOL_RETRY)
     return Offer(name, text, schema_of(arguments), use, create_model(name, __base__=arguments))

@@ -234,11 +234,13 @@ class TurnRunner:
 
     async def _answer(self, agent: Agent, call: ToolCallPart | None, text: str) -> AgentOutput | InvalidAnswer:
         if call is None:
-            return await self._bulkhead.watch(agent.id, partial(read_text, agent.output_model, text))
+            reading = partial(read_text, agent.output_model, text)
+            return await self._bulkhead.watch(agent.id, reading, model=agent.output_model)
         arguments = arguments_of(call)
         if arguments is None:
             return InvalidAnswer("The arguments are not a JSON object.", "answer: not a JSON object")
-        return await self._bulkhead.watch(agent.id, partial(read, agent.output_model, arguments))
+        reading = partial(read, agent.output_model, arguments)
+        return await self._bulkhead.watch(agent.id, reading, model=agent.output_model)
 
     async def _uses(self, turn: _Turn, calls: Sequence[ToolCallPart]) -> tuple[list[ToolRequest], dict[int, str]]:
         """The tool calls for the workflow, their arguments checked before anything is scheduled."""
@@ -257,9 +259,11 @@ class TurnRunner:
             elif arguments is None:
                 fault = "The arguments are not a JSON object."
             else:
-                fault = await self._bulkhead.watch(turn.agent.id, partial(offer.fault, arguments))
+                fault = await self._bulkhead.watch(
+                    turn.agent.id, partial(offer.fault, arguments), model=offer.arguments
+                )
                 if not fault and offer.use.ask_before:
-                    asks = await self._bulkhead.watch(turn.agent.id, partial(offer.asks, arguments))
+                    asks = await self._bulkhead.watch(turn.agent.id, partial(offer.asks, arguments), model=None)
             if fault:
                 faults[number] = fault
             uses.append(_use(offer, call, number, arguments or {}, fault, asks=asks, room=room))
@@ -303,6 +307,7 @@ class TurnRunner:
         result = await self._bulkhead.watch(
             turn.agent.id,
             partial(agent_result, turn.agent, turn.task, output, usage=usage, model=model, metadata=notes),
+            model=turn.agent.output_model,
         )
         if not any(isinstance(toolset, Files) for toolset in turn.agent.toolsets):
             return result

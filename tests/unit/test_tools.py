@@ -248,3 +248,13 @@ def test_corrections_are_answers_to_their_calls_and_those_of_earlier_releases_st
         [part] = message.parts
         assert isinstance(part, ToolReturnPart)
         assert (part.outcome, part.content, part.tool_call_id) == ("retried", "number: Field required", "call_1")
+
+
+def test_a_tool_with_a_list_of_people_is_hashable() -> None:
+    async def pay(amount: float) -> str:
+        """Pay an amount."""
+        return str(amount)
+
+    tool = Tool(pay, ask_before=True, by=["finance"])  # type: ignore[arg-type]
+    assert tool.by == ("finance",)
+    assert hash(tool) == hash(Tool(pay, ask_before=True, by=("finance",)))
