@@ -21,7 +21,9 @@ COST: Final = (
 
 def dearest(columns: Sequence[Column[Any]], job_filter: Filter, limit: int, after: CostPosition | None) -> Select[Any]:
     """The most expensive ended jobs. Reasons and attention do not filter: they are of open and failed jobs."""
-    conditions = [jobs.c.cost.is_not(None), *replace(job_filter, labels={}).row_conditions()]
+    conditions = [jobs.c.cost.is_not(None), *replace(job_filter, owner=None, labels={}).row_conditions()]
+    if job_filter.owner is not None:
+        conditions.append(jobs.c.owner == job_filter.owner)
     if job_filter.states is not None:
         conditions.append(row_has("state", set(job_filter.states)))
     if after is not None:

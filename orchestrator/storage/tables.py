@@ -137,6 +137,7 @@ jobs: Final = Table(
     ),
     _partial("ix_jobs_owner_closed", _CLOSED, "owner", "closed_at"),
     _partial("ix_jobs_cost", _HAS_COST, "cost", "id", "owner", "state", "kind", "definition", "created_at"),
+    _partial("ix_jobs_owner_cost", _HAS_COST, "owner", "cost", "id", "state", "kind", "definition", "created_at"),
 )
 
 # No foreign key to jobs, here and below: a missing row must not fail a running job.

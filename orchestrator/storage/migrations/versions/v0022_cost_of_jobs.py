@@ -10,6 +10,10 @@ depends_on = None
 
 _BATCH = 1000
 _HAS_COST = sa.text("cost IS NOT NULL")
+_INDICES = {
+    "ix_jobs_cost": ["cost", "id", "owner", "state", "kind", "definition", "created_at"],
+    "ix_jobs_owner_cost": ["owner", "cost", "id", "state", "kind", "definition", "created_at"],
+}
 _LAST = sa.text("SELECT max(id) FROM (SELECT id FROM jobs WHERE id > :last ORDER BY id LIMIT :batch) AS batch")
 _ADD_UP = sa.text(
     "UPDATE jobs SET cost = (SELECT sum(attempts.cost) FROM attempts WHERE attempts.job_id = jobs.id"
@@ -24,15 +28,11 @@ def upgrade() -> None:
     while (following := connection.execute(_LAST, {"last": last, "batch": _BATCH}).scalar_one()) is not None:
         connection.execute(_ADD_UP, {"last": last, "next": following})
         last = following
-    op.create_index(
-        "ix_jobs_cost",
-        "jobs",
-        ["cost", "id", "owner", "state", "kind", "definition", "created_at"],
-        sqlite_where=_HAS_COST,
-        postgresql_where=_HAS_COST,
-    )
+    for name, columns in _INDICES.items():
+        op.create_index(name, "jobs", columns, sqlite_where=_HAS_COST, postgresql_where=_HAS_COST)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_jobs_cost", "jobs")
+    for name in _INDICES:
+        op.drop_index(name, "jobs")
     op.drop_column("jobs", "cost")
