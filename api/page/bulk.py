@@ -110,7 +110,16 @@ async def carry_out(request: Request, services: Svc, visitor: AnyVisitor, form: 
 
     results = await asyncio.gather(*map(one, ids))
     faults = Counter(result.fault for result in results if result.fault)
-    return page(request, visitor, "bulk_result.html", action=action, results=results, faults=sum(faults.values()))
+    rows = await services.overview.rows(visitor.principal, ids)
+    return page(
+        request,
+        visitor,
+        "bulk_result.html",
+        action=action,
+        results=results,
+        rows=rows,
+        faults=sum(faults.values()),
+    )
 
 
 def _action(services: Services, visitor: Visitor, action: BulkAction, note: str) -> Callable[[str], Awaitable[str]]:

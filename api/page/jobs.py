@@ -41,11 +41,15 @@ async def list_values(services: Services, visitor: Visitor, query: ListQuery) ->
     job_filter = query.filter(catalogue, datetime.now(UTC), limit=PAGE_ROWS + 1)
     waiting_filter = replace(job_filter, reasons=list(WAITING), states=None, after=None, limit=1)
     listed, states, waiting = await asyncio.gather(
-        services.reader.list(visitor.principal, job_filter),
+        services.overview.dearest(visitor.principal, job_filter, query.cost_position)
+        if query.by_cost
+        else services.reader.list(visitor.principal, job_filter),
         services.overview.states(visitor.principal, job_filter),
         services.reader.list(visitor.principal, waiting_filter),
     )
     rows, end = cut(listed.rows, PAGE_ROWS, Listing.JOBS, lambda row: Position(row.created_at, row.id))
+    if query.by_cost:
+        end["next"] = f"{rows[-1].cost!r}|{rows[-1].id}" if end["has_more"] else None
     shown_page = JobPage(rows, listed.total, listed.unattended, listed.retried_by)
     return {
         "query": query,

@@ -12,6 +12,7 @@ from api.v1.pages import Listing, position_of
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.domain.pages import CostPosition
 from orchestrator.services.jobs.reader import JobFilter
 
 PERSON: Final = "person"
@@ -42,6 +43,7 @@ class ListQuery(BaseModel):
     age: str = Field(default="", max_length=3)
     since: str = Field(default="", max_length=40)
     until: str = Field(default="", max_length=40)
+    sort: str = Field(default="", max_length=8)
     after: str = Field(default="", max_length=1000)
 
     def values(self, **changes: str) -> dict[str, str]:
@@ -52,7 +54,29 @@ class ListQuery(BaseModel):
     @property
     def chips(self) -> list[tuple[str, str]]:
         """The filters beside the state, each with its value."""
-        return [(name, value) for name, value in self.values().items() if name != "state"]
+        return [(name, value) for name, value in self.values().items() if name not in ("state", "sort")]
+
+    @property
+    def by_cost(self) -> bool:
+        """Whether the list begins with the most expensive jobs. Raises `InvalidInput`."""
+        if self.sort not in ("", "cost"):
+            raise InvalidInput(
+                f"There is no order {self.sort!r}", field="sort", expected="cost, or nothing for the newest"
+            )
+        return self.sort == "cost" and not self.reason  # jobs with a reason are open: their cost is not final
+
+    @property
+    def cost_position(self) -> CostPosition | None:
+        """The place in a list by cost. Raises `InvalidInput`."""
+        if not self.after:
+            return None
+        cost, _, id = self.after.partition("|")
+        try:
+            return CostPosition(float(cost), id)
+        except ValueError as error:
+            raise InvalidInput(
+                "This is not a place in this list", field="after", expected="the link Less expensive"
+            ) from error
 
     def filter(self, catalogue: Definitions, now: datetime, *, limit: int) -> JobFilter:
         """The filter for the service. Raises `InvalidInput`."""
@@ -77,7 +101,7 @@ class ListQuery(BaseModel):
             labels=labels,
             id_start=words.get("id_start"),
             id_part=words.get("id_part"),
-            after=position_of(Listing.JOBS, self.after) if self.after else None,
+            after=position_of(Listing.JOBS, self.after) if self.after and not self.by_cost else None,
             limit=limit,
         )
 

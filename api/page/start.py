@@ -3,7 +3,7 @@
 import json
 import secrets
 import shlex
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
@@ -28,11 +28,15 @@ from orchestrator.services.container import Services
 
 router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
 
+Destination = Annotated[Literal["", "schedule"], Query()]
+"""What the chosen agent or workflow is for: a start now, or a schedule."""
 _VERBS = {JobKind.AGENT: ("agents", "execute"), JobKind.WORKFLOW: ("workflows", "run")}
 
 
 @router.get("/start")
-async def choose_page(request: Request, services: Svc, visitor: AnyVisitor, q: str = "") -> Response:
+async def choose_page(
+    request: Request, services: Svc, visitor: AnyVisitor, q: str = "", to: Destination = ""
+) -> Response:
     """The workflows and agents that the visitor may start."""
     if not visitor.starts:
         raise Forbidden(
@@ -50,7 +54,7 @@ async def choose_page(request: Request, services: Svc, visitor: AnyVisitor, q: s
         for kind, entry in entries
         if all(word in f"{entry.id} {entry.name} {entry.description}".lower() for word in words)
     ]
-    return page(request, visitor, "start_choose.html", entries=matching, q=q)
+    return page(request, visitor, "start_choose.html", entries=matching, q=q, to=to)
 
 
 @router.get("/start/{kind}/{target}")
@@ -78,7 +82,7 @@ async def start(
 ) -> Response:
     """Start the job and open it; or show the form again with its fault, or with the request for a shell."""
     try:
-        body = _body(_entry(services, kind, target)["schema"], form)
+        body = _body(entry_of(services, kind, target)["schema"], form)
         if form.text("show") == "curl":
             return _form_page(request, services, visitor, kind, target, form=form, body=body)
         key = f"page {form.text('once')}".replace(" ", "-")[:100] if form.text("once") else None
@@ -100,7 +104,7 @@ def _form_page(
     fault: InvalidInput | None = None,
     body: StartBody | None = None,
 ) -> Response:
-    entry = _entry(services, kind, target)
+    entry = entry_of(services, kind, target)
     fields = fields_of_form(entry["schema"], of.input if of else {}, fault, form)
     return page(
         request,
@@ -125,7 +129,7 @@ def _labels(job: Job | None) -> str:
     return ", ".join(f"{name}:{value}" for name, value in own.items())
 
 
-def _entry(services: Services, kind: JobKind, target: str) -> dict[str, Any]:
+def entry_of(services: Services, kind: JobKind, target: str) -> dict[str, Any]:
     """What a form says about its agent or workflow. Raises `NotFound`."""
     if kind is JobKind.AGENT:
         agent = services.catalogue.agent(target)
@@ -134,14 +138,19 @@ def _entry(services: Services, kind: JobKind, target: str) -> dict[str, Any]:
     return {"name": definition.name, "description": definition.description, "schema": definition.input_schema}
 
 
+def labels_of(form: Form) -> dict[str, str]:
+    """The labels that a form names. Raises `InvalidInput`."""
+    pairs = [part.partition(":") for part in form.text("labels").split(",") if part.strip()]
+    if not all(colon for _, colon, _ in pairs):
+        raise InvalidInput("Write labels as NAME:VALUE, NAME:VALUE", field="labels", expected="NAME:VALUE")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 def _body(schema: dict[str, Any], form: Form) -> StartBody:
     """The body of the request that the form stands for. Raises `InvalidInput`."""
     body: dict[str, Any] = {"input": value_of_form(schema, form), "async": True}
-    if text := form.text("labels"):
-        pairs = [part.partition(":") for part in text.split(",") if part.strip()]
-        if not all(colon for _, colon, _ in pairs):
-            raise InvalidInput("Write labels as NAME:VALUE, NAME:VALUE", field="labels", expected="NAME:VALUE")
-        body["labels"] = {name.strip(): value.strip() for name, _, value in pairs}
+    if labels := labels_of(form):
+        body["labels"] = labels
     if model := form.text("model"):
         body["config"] = {"model": model}
     try:

@@ -14,3 +14,11 @@ class Position:
 
     at: datetime
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CostPosition:
+    """The place of a job in a list that is ordered by cost, then id."""
+
+    cost: float
+    id: str

@@ -19,9 +19,10 @@ from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.values import Stored, references, split
 from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.concurrency import check_slot
+from orchestrator.storage.costs import COST
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
-from orchestrator.storage.labels import add_labels, delete_labels, packed
+from orchestrator.storage.labels import add_labels, delete_labels, packed, unpacked
 from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.retries import check_not_retried, retried_by, retry_columns
@@ -60,6 +61,8 @@ class JobRow:
     reason_message: str | None
     reason_since: datetime | None
     reason_seen: datetime | None
+    labels: Mapping[str, str]
+    cost: float | None
 
     @property
     def exact(self) -> bool:
@@ -79,8 +82,8 @@ class JobRecord(JobRow):
     stored: tuple[Stored, ...] = ()
 
 
-_ROW: Final = tuple(jobs.c[name] for name in JobRow.__dataclass_fields__)
-_RECORD: Final = (*_ROW, jobs.c.job_input, jobs.c.namespace_id)
+ROW: Final = tuple(jobs.c[name] for name in JobRow.__dataclass_fields__)
+_RECORD: Final = (*ROW, jobs.c.job_input, jobs.c.namespace_id)
 _OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
 _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 
@@ -92,10 +95,11 @@ _SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
 _EVENTS: Final = select(jobs.c.events, jobs.c.result).where(_THIS)
 _NO_REASON: Final = dict.fromkeys(("reason_code", "reason_message", "reason_since", "reason_seen", "reason_people"))
 _STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
-_OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
+_OUTCOME: Final = update(jobs).where(_THIS, _OPEN).values(cost=COST)
 # A snapshot that was read before a reset must not close the row of the job that continues.
 _SINCE: Final = bindparam("since", type_=jobs.c.reopened_at.type)
-_FINISH: Final = update(jobs).where(_THIS, _UNFINISHED, jobs.c.reopened_at.is_(None) | (jobs.c.reopened_at <= _SINCE))
+_BEGAN_BEFORE: Final = jobs.c.reopened_at.is_(None) | (jobs.c.reopened_at <= _SINCE)
+_FINISH: Final = update(jobs).where(_THIS, _UNFINISHED, _BEGAN_BEFORE).values(cost=COST)
 _END_ATTEMPTS: Final = (
     update(attempts)
     .where(attempts.c.job_id == bindparam("this_job"), attempts.c.status == AttemptStatus.RUNNING)
@@ -322,12 +326,12 @@ class JobRepository(OpenJobs):
             id_start=id_start,
             id_part=id_part,
         )
-        page, total = job_page(_ROW, job_filter, limit=limit, offset=offset, after=after)
+        page, total = job_page(ROW, job_filter, limit=limit, offset=offset, after=after)
 
         def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:
             rows = connection.execute(page).mappings().all()
             if rows:
-                return [_row(row) for row in rows], rows[0]["total"]
+                return [row_of(row) for row in rows], rows[0]["total"]
             return [], connection.execute(total).scalar_one()
 
         return await self._db.autocommit(read)
@@ -367,7 +371,8 @@ class JobRepository(OpenJobs):
         await self._db.autocommit(lambda connection: connection.execute(change).close())
 
 
-def _row(row: RowMapping) -> JobRow:
+def row_of(row: RowMapping) -> JobRow:
+    """The row of a list from the columns `ROW`."""
     return JobRow(**_columns(row))
 
 
@@ -389,4 +394,5 @@ def _columns(row: RowMapping) -> dict[str, Any]:
     columns = {name: row[name] for name in JobRow.__dataclass_fields__}
     if columns["error"] is not None:
         columns["error"] = JobError.model_validate(columns["error"])
+    columns["labels"] = unpacked(columns["labels"])
     return columns

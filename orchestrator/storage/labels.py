@@ -1,5 +1,6 @@
 """Labels of jobs: a column of the job, and one row for each label, by which lists find labelled jobs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from orchestrator.storage.tables import jobs, metadata
 
 _MAX_BYTES: Final = 1500  # PostgreSQL refuses an index entry of more than 2704 bytes.
 _END: Final = "\n"
+_LINE: Final = re.compile(r"((?:[^\\:]|\\.)*):(.*)")
+_ESCAPED: Final = re.compile(r"\\(.)")
 
 # The key is the order of a list: a filter by a label reads the entries of its page only.
 job_labels: Final = Table(
@@ -31,6 +34,12 @@ def packed(labels: Mapping[str, str]) -> str | None:
         if "\0" not in line and len((text + line).encode()) <= _MAX_BYTES:
             text += line
     return None if text == _END else text
+
+
+def unpacked(lines: str | None) -> dict[str, str]:
+    """Return the labels of lines that `packed` returned."""
+    parts = [_LINE.fullmatch(line) for line in (lines or "").strip(_END).split(_END)]
+    return {_plain(part[1]): _plain(part[2]) for part in parts if part is not None}
 
 
 def label_rows(job: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -59,6 +68,10 @@ def labelled(name: str, value: str) -> ColumnElement[bool]:
 def label_of(name: str, value: str) -> str:
     """Return a label as one line."""
     return f"{_inline(name)}:{_inline(value)}"
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(lambda escaped: _END if escaped[1] == "n" else escaped[1], text)
 
 
 def _inline(text: str) -> str:

@@ -86,7 +86,7 @@ class Filter:
 
     def row_conditions(self) -> list[ColumnElement[bool]]:
         """The same conditions, checked on rows that another condition has found: no index is scanned for them."""
-        return [*(_row_has(name, [value]) for name, value in self.equal().items()), *self._more()]
+        return [*(row_has(name, [value]) for name, value in self.equal().items()), *self._more()]
 
     @property
     def plain(self) -> bool:
@@ -113,7 +113,7 @@ class Filter:
         return {name: str(value) for name, value in columns.items() if value is not None}
 
 
-def _row_has(column: str, values: Collection[str]) -> ColumnElement[bool]:
+def row_has(column: str, values: Collection[str]) -> ColumnElement[bool]:
     """Whether a column has one of these values. The concatenation keeps the database from scanning its index."""
     return type_coerce(jobs.c[column], String).concat("").in_([str(value) for value in sorted(values)])
 
@@ -175,12 +175,12 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
             jobs.c.id.in_(select(job_labels.c.job_id).where(job_labels.c.label == label_of(name, value)))
             for name, value in [*job_filter.labels.items()][:1]
         ]
-        return [[*has_label, _row_has("state", states), *conditions]]
+        return [[*has_label, row_has("state", states), *conditions]]
     codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
     open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
     noted_codes = open_codes & HELD if job_filter.unattended else open_codes
     parts: list[_Conditions] = [
-        [jobs.c.reason_code.in_(sorted(noted_codes)), _row_has("state", states & OPEN_STATES), *conditions]
+        [jobs.c.reason_code.in_(sorted(noted_codes)), row_has("state", states & OPEN_STATES), *conditions]
     ]
     if job_filter.unattended and ReasonCode.NO_WORKER in open_codes:
         not_held = jobs.c.reason_code.is_(None) | jobs.c.reason_code.not_in(sorted(HELD))
@@ -188,7 +188,7 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
             [jobs.c.state == state, not_held, *job_filter.conditions()] for state in sorted(states & UNPAUSED_STATES)
         ]
     if job_filter.attention and job_filter.reasons is None:
-        parts.append([IS_FAILED, _row_has("state", states & FAILED_STATES), ~_RETRIED, *conditions])
+        parts.append([IS_FAILED, row_has("state", states & FAILED_STATES), ~_RETRIED, *conditions])
     return parts
 
 
@@ -202,7 +202,7 @@ def _labelled_ids(job_filter: Filter, most: int, after: Position | None) -> Sele
         in_time.append(keyset.after(after, entry.created_at, entry.job_id, newest_first=True))
     of_rows = replace(job_filter, labels=dict(others), since=None, until=None).row_conditions()
     if job_filter.states is not None:
-        of_rows.append(_row_has("state", set(job_filter.states)))
+        of_rows.append(row_has("state", set(job_filter.states)))
     ids = select(entry.job_id.label("id"), entry.created_at).where(entry.label == label_of(name, value), *in_time)
     if of_rows:
         ids = ids.join(jobs, jobs.c.id == entry.job_id).where(*of_rows)

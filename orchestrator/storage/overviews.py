@@ -9,8 +9,11 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState, ReasonCode
+from orchestrator.domain.pages import CostPosition
 from orchestrator.domain.usage import Usage
+from orchestrator.storage.costs import dearest
 from orchestrator.storage.database import Database
+from orchestrator.storage.jobs import ROW, JobRow, row_of
 from orchestrator.storage.lists import Filter, state_counts
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
@@ -66,6 +69,20 @@ class OverviewRepository:
             return +counts
 
         return dict(await self._db.autocommit(read))
+
+    async def dearest(self, job_filter: Filter, *, limit: int, after: CostPosition | None = None) -> list[JobRow]:
+        """The most expensive matching jobs that have ended and whose cost is known."""
+        page = dearest(ROW, job_filter, limit, after)
+        return await self._db.autocommit(
+            lambda connection: [row_of(row) for row in connection.execute(page).mappings()]
+        )
+
+    async def rows(self, job_ids: Sequence[str]) -> list[JobRow]:
+        """The rows of these jobs, in no order. Unknown jobs are left out."""
+        query = select(*ROW).where(jobs.c.id.in_(job_ids))
+        return await self._db.autocommit(
+            lambda connection: [row_of(row) for row in connection.execute(query).mappings()]
+        )
 
     async def mark(self) -> IndexMark:
         """The mark of all jobs. Each part is read from an index."""

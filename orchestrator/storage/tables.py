@@ -64,6 +64,7 @@ _HAS_EVENTS: Final = text("events IS NOT NULL")
 # Metrics read ended rows from covering indices, which are written once per row, at its end.
 _CLOSED: Final = text("closed_at IS NOT NULL")
 _COMPLETED: Final = text("completed_at IS NOT NULL")
+_HAS_COST: Final = text("cost IS NOT NULL")
 _NOT_COMPLETED: Final = text("completed_at IS NULL")
 _PENDING: Final = text("state = 'pending'")
 
@@ -112,6 +113,7 @@ jobs: Final = Table(
     # Whom its open questions are restricted to, one a line.
     Column("reason_people", String),
     Column("labels", String),  # one line each
+    Column("cost", Float),  # of all attempts, once the job has ended
     # Lists are filtered, ordered and counted in one of these indices. Rows are read for one page only.
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_state_created", "state", "created_at", "id"),
@@ -134,6 +136,8 @@ jobs: Final = Table(
         "ix_jobs_closed", _CLOSED, "closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"
     ),
     _partial("ix_jobs_owner_closed", _CLOSED, "owner", "closed_at"),
+    _partial("ix_jobs_cost", _HAS_COST, "cost", "id", "owner", "state", "kind", "definition", "created_at"),
+    _partial("ix_jobs_owner_cost", _HAS_COST, "owner", "cost", "id", "state", "kind", "definition", "created_at"),
 )
 
 # No foreign key to jobs, here and below: a missing row must not fail a running job.

@@ -7,11 +7,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from api.page.live import _Updates
 from api.page.rendering import fragment
 from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.jobs import JobState
+from orchestrator.storage.tables import jobs
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.page.conftest import Visit
 
@@ -38,6 +40,27 @@ async def start(visit: Visit, running: Engine, target: str, labels: dict[str, st
     session = await running.services.page_sessions.read(visit.http.cookies["orchestrator_session"].strip('"'))
     request = StartRequest(JobKind.WORKFLOW, target, {"text": HOSTILE, **values}, labels=labels or {})
     return (await running.services.starter.start(session.principal, request)).job_id
+
+
+async def test_jobs_are_listed_by_cost_and_with_their_labels(running: Engine, owner: Visit):
+    ids = [await start(owner, running, name, labels={"team": name}) for name in ("t_three", "t_broken")]
+    for job_id in ids:
+        await running.ended(job_id)
+    await running.services.reader.settle()
+    await running.parts.backend.jobs._db.transaction(
+        lambda connection: [
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(cost=cost)).close()
+            for job_id, cost in zip(ids, (3.0, 7.0), strict=True)
+        ]
+    )
+    text = (await owner.http.get("/ui/jobs?sort=cost")).text
+    assert text.index(f'id="row-{ids[1]}"') < text.index(f'id="row-{ids[0]}"')
+    assert ">team:t_three</a>" in text
+    rest = (await owner.http.get(f"/ui/jobs?sort=cost&after=7.0|{ids[1]}")).text
+    assert f'id="row-{ids[0]}"' in rest
+    assert f'id="row-{ids[1]}"' not in rest
+    for query in ("sort=price", "sort=cost&after=x"):
+        assert (await owner.http.get(f"/ui/jobs?{query}")).status_code == 400
 
 
 async def test_the_list_counts_and_pages_exactly(running: Engine, owner: Visit, monkeypatch: pytest.MonkeyPatch):

@@ -23,6 +23,8 @@ PAGES = (
     "/ui/catalogue/workflow/api_development",
     "/ui/catalogue/agent/product_manager",
     "/ui/schedules",
+    "/ui/start?to=schedule",
+    "/ui/schedules/new/agent/product_manager",
     "/ui/webhooks",
     "/ui/workers",
     "/ui/compare",
@@ -105,6 +107,36 @@ async def test_failed_jobs_are_retried_together_once(running: Engine, owner: Vis
 )
 async def test_a_wrong_bulk_action_is_refused(owner: Visit, data: dict[str, str]):
     assert (await owner.post("/ui/bulk", **data)).status_code == 400
+
+
+async def test_a_schedule_is_created_from_the_form_and_its_faults_are_shown_at_their_fields(owner: Visit):
+    page = "/ui/schedules/new/workflow/t_three"
+    times = {"cron": "0 6 * * 1-5", "time_zone": "Europe/Paris", "overlap": "buffer_one"}
+    for change, field, words in (
+        ({"cron": ""}, "cron", "Say when it runs"),
+        ({"cron": "often"}, "cron", "a cron expression of five fields"),
+        ({"every": "0"}, "every", "greater than or equal to 60"),
+        ({"every": "x"}, "every", "a whole number"),
+        ({"overlap": "both"}, "overlap", "overlap"),
+        ({"labels": "team"}, "labels", "NAME:VALUE"),
+    ):
+        refused = await owner.post(page, page=page, **(times | change))
+        assert refused.status_code == 400, change
+        at = refused.text.index(f'id="{field}-hint"')
+        assert words in refused.text[at : at + 400], (change, refused.text[at : at + 400])
+        assert 'value="Europe/Paris"' in refused.text
+    for change in ({"time_zone": "Mars/Base"}, {"input": "{]"}):
+        assert (await owner.post(page, page=page, **(times | change))).status_code == 400
+    assert 'href="/ui/schedules/sch_' not in (await owner.http.get("/ui/schedules")).text
+    created = await owner.post(page, page=page, name="Mornings", labels="team:a", once="o1", input="{}", **times)
+    assert created.status_code == 303
+    again = await owner.post(page, page=page, name="Mornings", labels="team:a", once="o1", input="{}", **times)
+    assert again.headers["Location"] == created.headers["Location"], "a double click creates one schedule"
+    text = (await owner.http.get(created.headers["Location"])).text
+    for words in ("Mornings", "0 6 * * 1-5 (Europe/Paris)", "buffer one"):
+        assert words in text
+    assert (await owner.http.get("/ui/schedules/new/workflow/nothing")).status_code == 404
+    await owner.post(f"{created.headers['Location']}/delete")
 
 
 async def test_a_job_is_started_from_the_form_of_its_schema(running: Engine, owner: Visit):

@@ -57,6 +57,12 @@ MIRRORS: Final = {
     "GET /ui/catalogue": "GET /v1/agents, GET /v1/workflows, GET /v1/metrics",
     "GET /ui/catalogue/workflow/t_three": "GET /v1/workflows/t_three, GET /v1/metrics",
     "GET /ui/catalogue/agent/t_echo": "GET /v1/agents/t_echo/health, GET /v1/metrics/agents/t_echo",
+    "GET /ui/schedules/new/workflow/t_three": "GET /v1/workflows/t_three, POST /v1/workflows/t_three/run",
+    "GET /ui/schedules/new/agent/t_echo": "GET /v1/agents/t_echo, POST /v1/agents/t_echo/execute",
+    "POST /ui/schedules/new/workflow/t_three": (
+        "GET /v1/workflows/t_three, POST /v1/workflows/t_three/run, POST /v1/schedules"
+    ),
+    "POST /ui/schedules/new/agent/t_echo": "GET /v1/agents/t_echo, POST /v1/agents/t_echo/execute, POST /v1/schedules",
     "GET /ui/schedules": "GET /v1/schedules",
     "GET /ui/schedules/none": "GET /v1/schedules/none",
     "POST /ui/schedules/none/trigger": "POST /v1/schedules/none/trigger",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, Reason, ReasonCode
-from orchestrator.domain.pages import Position
+from orchestrator.domain.pages import CostPosition, Position
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage import lists
 from orchestrator.storage.database import Database
@@ -19,6 +19,8 @@ from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.labels import add_labels, packed
+from orchestrator.storage.lists import Filter
+from orchestrator.storage.overviews import OverviewRepository
 from tests.storage.ended import job_row, write
 from tests.storage.rows import T0
 
@@ -97,6 +99,17 @@ async def test_every_filter_of_jobs_has_its_index(database: Database, jobs: JobR
     assert found
     for line in found:
         # Only the rows of the page are read by their ids; all else stays inside an index.
+        assert re.search(r"COVERING INDEX ix_jobs_|Index Only Scan.* ix_jobs_|autoindex_jobs|jobs_pkey", line), line
+
+
+@pytest.mark.parametrize("chosen", [{}, WORKFLOW, {"owner": "alice"}, {"states": [JobState.COMPLETED]}, {"since": T0}])
+async def test_jobs_by_cost_are_read_from_an_index_in_its_order(database: Database, chosen: dict[str, Any]):
+    await write(database, job_rows=[job_row(f"wf_job_{n}", cost=n / 8) for n in range(50)])
+    after = CostPosition(2.5, "wf_job_20")
+    lines = await plans(database, lambda: OverviewRepository(database).dearest(Filter(**chosen), limit=5, after=after))
+    assert ("ix_jobs_owner_cost" if "owner" in chosen else "ix_jobs_cost") in "".join(walks(lines, "jobs"))
+    assert not any("TEMP B-TREE" in line or "Sort" in line for line in lines if "jobs_cost" in line)
+    for line in walks(lines, "jobs"):
         assert re.search(r"COVERING INDEX ix_jobs_|Index Only Scan.* ix_jobs_|autoindex_jobs|jobs_pkey", line), line
 
 

@@ -16,10 +16,13 @@ from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.lists import Filter
 from orchestrator.storage.migrate import migration_config
+from orchestrator.storage.overviews import OverviewRepository
 from orchestrator.storage.tables import metadata
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
+from tests.storage.ended import attempt_row, job_row, write
 from tests.storage.rows import at, closed, job_input
 
 _COLUMNS = (
@@ -116,6 +119,21 @@ async def test_jobs_of_an_older_release_are_found_by_their_labels(url: str):
     for name, value in labels.items():
         rows, total = await jobs.list(**wanted, labels={name: value}, limit=10, offset=0)
         assert ([row.id for row in rows], total) == (["wf_job_1"], 1)
+    await database.close()
+
+
+async def test_jobs_of_an_older_release_are_found_by_their_cost(url: str):
+    database = Database(url)
+    await database.migrate()
+    await write(
+        database,
+        job_rows=[job_row("wf_job_1"), job_row("wf_job_2"), job_row("wf_job_3", JobState.RUNNING)],
+        attempt_rows=[attempt_row(f"wf_job_{number}", attempt=number) for number in (1, 2, 3)],
+    )
+    await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0021"))
+    await database.migrate()
+    rows = await OverviewRepository(database).dearest(Filter(), limit=10)
+    assert [(row.id, row.cost) for row in rows] == [("wf_job_2", 0.01), ("wf_job_1", 0.01)]
     await database.close()
 
 

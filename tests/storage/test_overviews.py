@@ -7,10 +7,13 @@ import pytest
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState
+from orchestrator.domain.pages import CostPosition
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.labels import add_labels, packed, unpacked
 from orchestrator.storage.lists import Filter
 from orchestrator.storage.overviews import OverviewRepository
+from tests.storage.ended import attempt_row, job_row, write
 from tests.storage.rows import T0, accepted, at, closed, job_input
 
 WORKFLOW = {"kind": JobKind.WORKFLOW, "definition": "api_development"}
@@ -43,6 +46,47 @@ async def test_the_states_of_every_filter_are_counted_exactly(jobs: JobRepositor
         every: dict[str, Any] = {"owner": None, "kind": None, "definition": None, **criteria, "states": None}
         rows, _ = await jobs.list(**every, limit=100, offset=0)
         assert await overviews.states(Filter(**criteria)) == Counter(row.state for row in rows), criteria
+
+
+async def test_the_most_expensive_jobs_are_first_and_every_page_goes_on_where_the_last_one_ended(
+    jobs: JobRepository, database: Database
+):
+    def job(number: int, **more: Any) -> dict[str, Any]:
+        return job_row(f"wf_job_{number:x}", cost=(number % 4) / 8, owner=("alice", "bob")[number % 2], **more)
+
+    rows = [job(number) for number in range(12)]
+    rows[3] |= {"labels": packed({"team": "a"})}
+    open_one = job_row("wf_job_f", JobState.RUNNING) | {"labels": None}
+    await write(database, job_rows=[{"labels": None, **row} for row in rows])
+    await write(database, job_rows=[open_one])
+    await database.transaction(lambda connection: add_labels(connection, rows[3]))
+    expected = sorted(((row["cost"], row["id"]) for row in rows), reverse=True)
+    overviews, listed, after = OverviewRepository(database), [], None
+    while page := await overviews.dearest(Filter(), limit=5, after=after):
+        listed += [(row.cost, row.id) for row in page]
+        after = CostPosition(*listed[-1])
+    assert listed == expected
+    mine = await overviews.dearest(Filter(owner="bob", states=[JobState.COMPLETED], **WORKFLOW), limit=50)
+    assert [row.id for row in mine] == [id for _, id in expected if int(id[-1], 16) % 2]
+    assert [row.labels for row in await overviews.dearest(Filter(labels={"team": "a"}), limit=5)] == [{"team": "a"}]
+    assert await overviews.dearest(Filter(states=[JobState.FAILED]), limit=5) == []
+
+
+async def test_the_cost_of_a_job_is_that_of_its_attempts_when_it_ends(jobs: JobRepository, database: Database):
+    await accepted(jobs, job_input("wf_job_1"))
+    await accepted(jobs, job_input("wf_job_2"))
+    await write(database, attempt_rows=[attempt_row("wf_job_1", attempt=1), attempt_row("wf_job_1", attempt=2)])
+    assert await OverviewRepository(database).dearest(Filter(), limit=5) == []
+    for job_id in ("wf_job_1", "wf_job_2"):
+        await closed(jobs, job_id)
+    assert [(row.id, row.cost) for row in await OverviewRepository(database).dearest(Filter(), limit=5)] == [
+        ("wf_job_1", 0.02)
+    ]
+
+
+@pytest.mark.parametrize("labels", [{}, {"team": "a"}, {"a:b": "c:d", "x\\": "line\nand\\n"}])
+def test_packed_labels_are_unpacked(labels: dict[str, str]):
+    assert unpacked(packed(labels)) == labels
 
 
 @pytest.mark.parametrize("ids", [[], ["wf_job_1"]])
