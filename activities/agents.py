@@ -125,6 +125,7 @@ class AgentActivities:
         ):
             agent = self._agent(call)
             tries.refuse_after_lost_workers(call.agent, call.tally)
+            tries.refuse_after_time(call.agent, call.tally, task.step.retry, _notes(agent, task, tries.TIMED_OUT))
             with self._one_suspect_at_a_time(call):
                 return await self._attempt(agent, call)
 
@@ -198,8 +199,7 @@ class AgentActivities:
 
     @staticmethod
     def _bounded_error(agent: Agent, call: _Call, error: ApplicationError) -> ApplicationError:
-        fallback = _fallback(agent, call.task, error)
-        notes = {DETAIL_FALLBACK: fallback} if fallback else {}
+        notes = _notes(agent, call.task, error.type or "")
         tally = call.tally.billed(call.usage.cost if call.usage else None)
         failure = tries.bounded(error, tally, call.task.step.retry, notes)
         call.beat(tries.tally_in(failure))
@@ -290,8 +290,8 @@ class AgentActivities:
         (log.info if failure is None else log.warning)("agent_call_ended", **facts)
 
 
-def _fallback(agent: Agent, task: AgentTask, error: ApplicationError) -> str | None:
-    """The next model for a call whose attempts are used up; None if another model would fail alike."""
-    if error.type in _SAME_FOR_ALL_MODELS or task.fallback >= len(agent.fallback_models):
-        return None
-    return agent.fallback_models[task.fallback]
+def _notes(agent: Agent, task: AgentTask, error: str) -> dict[str, str]:
+    """Names the next model for a call whose attempts are used up, unless another model would fail alike."""
+    if error in _SAME_FOR_ALL_MODELS or task.fallback >= len(agent.fallback_models):
+        return {}
+    return {DETAIL_FALLBACK: agent.fallback_models[task.fallback]}

@@ -76,6 +76,8 @@ class ToolActivities:
         ):
             agent = self._agent(call)
             tries.refuse_after_lost_workers(info.activity_type, call.tally)
+            if not task.at_most_once:
+                tries.refuse_after_time(self._runtime.label(agent, task.tool), call.tally, task.retry)
             if info.attempt > 1 and (stored := await self._runtime.stored(task, call.run_id)) is not None:
                 structlog.get_logger().info("tool_result_reused")
                 return _result(task, stored, call.attempt)
@@ -98,7 +100,10 @@ class ToolActivities:
             call.beat()  # At once: the tally must outlive this worker.
         log.info("tool_call_started")
         try:
-            async with heartbeats(call.beat, self._heartbeat_seconds), _limit(call.timeout):
+            async with (
+                heartbeats(call.beat, self._heartbeat_seconds),
+                _limit(call, self._runtime.label(agent, call.task.tool)),
+            ):
                 text = await self._runtime.call(
                     agent, call.task, attempt=call.attempt, seconds=call.timeout, run_id=call.run_id
                 )
@@ -135,12 +140,13 @@ class ToolActivities:
 
 
 @asynccontextmanager
-async def _limit(seconds: float) -> AsyncIterator[None]:
+async def _limit(call: _Call, label: str) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(call.timeout):
             yield
     except TimeoutError:
-        raise ApplicationError(f"timed out after {seconds:.0f} s", type=TOOL_TIMEOUT) from None
+        message = f"{label} timed out after {call.timeout:.0f} s"
+        raise ApplicationError(message, type=TOOL_TIMEOUT) from None
 
 
 def _result(task: ToolTask, text: str, attempt: int) -> ToolResult:

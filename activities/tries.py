@@ -35,6 +35,7 @@ LastError = Callable[[], Awaitable[JobError | None]]
 
 # Error types of this module. An author's error of such a type gets another type, to avoid confusion.
 _OWN_TYPES: Final = WAITED | {WORKER_LOST, WORKER_SHUTDOWN, WORKER_STOPPED}
+TIMED_OUT: Final = "start_to_close_timeout"
 _QUICK: Final = timedelta(seconds=3)
 _TURN: Final = timedelta(seconds=3)
 _TOKEN_JITTER: Final = 0.2
@@ -100,6 +101,21 @@ def refuse_after_lost_workers(agent: str, tally: Tally) -> None:
             "again. Check whether the agent's code sends a signal to its own process.",
             {"tally": tally.model_dump()},
             type=WORKER_STOPPED,
+            non_retryable=True,
+        )
+
+
+def refuse_after_time(what: str, tally: Tally, retry: RetryPolicy, notes: Mapping[str, Any] | None = None) -> None:
+    """Raises `ApplicationError` of type `start_to_close_timeout` if Temporal itself ended the last allowed attempt.
+
+    An attempt that ends by itself knows that it was the last one, see `bounded`. One that Temporal ends, because its
+    worker did not notice the limit in time, says nothing.
+    """
+    if tally.failures >= retry.maximum_attempts:
+        raise ApplicationError(
+            f"{what} ran into its time limit; it had {tally.attempts} attempt{'s' * (tally.attempts != 1)}.",
+            {"tally": tally.model_dump(), "retryable": True, **(notes or {})},
+            type=TIMED_OUT,
             non_retryable=True,
         )
 

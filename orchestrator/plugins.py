@@ -27,7 +27,7 @@ from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.schemas import has_schema
 from orchestrator.domain.text import error_message
 from orchestrator.domain.tools import AgentTool, AskPerson, Tool
-from orchestrator.engine.workflow_types import signals_of, workflow_type
+from orchestrator.engine.workflow_types import returns_nothing, signals_of, workflow_type
 from orchestrator.logs import log_details_of
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
@@ -261,6 +261,12 @@ def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkf
             decorator = f"@workflow.defn(name={entry.definition.id!r})"
             fault = (
                 f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} must be decorated with {decorator}"
+            )
+            raise at_line(entry.definition.source, fault, entry.definition.id)
+        if returns_nothing(entry.workflow):
+            fault = (
+                f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} returns nothing (`-> None`): "
+                "return the job's result, for example `-> JobResult` with flow.result(answer)"
             )
             raise at_line(entry.definition.source, fault, entry.definition.id)
 

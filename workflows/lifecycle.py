@@ -55,6 +55,7 @@ class _JobLife(WorkflowInboundInterceptor):
         try:
             _raise(refusal)
             result = await super().execute_workflow(input)
+            _check_result(input, result)
         except FailureError as error:
             cancelled = is_cancelled_exception(error)
             await _record(JobState.CANCELLED if cancelled else JobState.FAILED, error=job_error_of(error))
@@ -100,6 +101,17 @@ class _JobLife(WorkflowInboundInterceptor):
 def _raise(refusal: ApplicationError | None) -> None:
     if refusal is not None:
         raise refusal
+
+
+def _check_result(input: ExecuteWorkflowInput, result: Any) -> None:
+    """Raise `ApplicationError` of type `no_result` for code that returns nothing, unless its annotation has None."""
+    returns = str(getattr(input.run_fn, "__annotations__", {}).get("return", ""))
+    if result is not None or "None" in returns or "Optional" in returns:
+        return
+    if workflow.patched(names.PATCH_RESULTS):  # Jobs of earlier releases completed without a result.
+        message = "The code of the workflow returned nothing. Return a result, for example flow.result(answer)."
+        error = JobError(type="no_result", message=message)
+        raise ApplicationError(message, error, type=error.type, non_retryable=True)
 
 
 @contextmanager

@@ -220,11 +220,17 @@ def metrics(job: Job) -> Metrics:
 
 
 def step_progress(job: Job | None, planned: int) -> StepProgress:
-    """Return the completed steps (D-041). `planned` is the total for a job without steps yet."""
+    """Return the completed steps (D-041). `planned` is the total for a job without steps yet.
+
+    While a plan may have calls that are not known yet, the percentage is the job's own.
+    """
     steps = job.steps() if job else {}
     total = len(steps) or planned
     done = sum(_step_status(calls) is JobStatus.COMPLETED for calls in steps.values())
-    return StepProgress(current_step=done, total_steps=total, percentage=100 * done // max(1, total))
+    percentage = 100 * done // max(1, total)
+    if job is not None and not job.exact and not job.state.terminal:
+        percentage = min(percentage, job.progress)
+    return StepProgress(current_step=done, total_steps=total, percentage=percentage)
 
 
 def step_statuses(job: Job) -> list[StepStatus]:

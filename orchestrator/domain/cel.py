@@ -18,6 +18,8 @@ MAX_LENGTH: Final = 1000  # Characters of one expression.
 _LIBRARY_FAULTS: Final = (RuntimeError, ValueError, TypeError, OverflowError)
 _STRINGS: Final = re.compile(r"'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _POSITION: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_EXPECTED: Final = re.compile(r" expecting \{.*\}$")
+_FUNCTIONS: Final = ("size", "has", "string", "int", "double", "bool", "timestamp", "duration", "matches", "contains")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']+)'")
 
 
@@ -122,7 +124,12 @@ def _explained(fault: str, names: Mapping[str, CelType]) -> str:
     line, column, reason = match.groups()
     unknown = _UNDECLARED.search(reason)
     if unknown is not None:
-        reason = f"unknown name {unknown[1]!r}.{near_match(unknown[1], names)}"
+        # What other languages call the length of a list.
+        hint = near_match(unknown[1], names) or near_match(unknown[1], _FUNCTIONS)
+        if not hint and near_match(unknown[1], ["length", "len", "count"]):
+            hint = " Did you mean 'size'?"
+        reason = f"unknown name {unknown[1]!r}.{hint}"
+    reason = _EXPECTED.sub("", reason).replace("'<EOF>'", "the end").replace("\\u003F", "?")
     return f"line {line}, column {column}: {reason}"
 
 

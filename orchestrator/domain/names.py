@@ -68,6 +68,7 @@ OWN_WORKFLOWS: Final = frozenset(
 )
 # For `workflow.patched`: foreign workflows that began before adoption existed continue without it.
 PATCH_ADOPTION: Final = "adoption"
+PATCH_RESULTS: Final = "code-has-a-result"
 # The failure type of a workflow task on a worker that lacks the workflow's type: an exception class of `workflows`.
 FAILURE_UNKNOWN_TYPE: Final = "UnknownWorkflowType"
 UPDATE_ANSWER: Final = "answer"

@@ -72,6 +72,9 @@ class ToolRuntime(Protocol):
     async def call(self, agent: Agent, task: ToolTask, *, attempt: int, seconds: float, run_id: str) -> str:
         """The result, stored already. Raises the author's error, or the product's."""
 
+    def label(self, agent: Agent, name: str) -> str:
+        """The tool as people name it, with its server."""
+
     def masked(self, text: str) -> str:
         """The text without secrets."""
 

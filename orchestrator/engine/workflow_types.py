@@ -11,6 +11,13 @@ def workflow_type(workflow_class: type) -> str | None:
     return definition.name if definition else None
 
 
+def returns_nothing(workflow_class: type) -> bool:
+    """Whether the method that runs a class says by its annotation that it returns nothing."""
+    definition = workflow._Definition.from_class(workflow_class)  # noqa: SLF001 - the SDK has no public way
+    returns = getattr(definition.run_fn, "__annotations__", {}).get("return", ...) if definition else ...
+    return returns in (None, "None", type(None))
+
+
 def signals_of(workflow_class: type) -> dict[str, Any]:
     """The signals that a class declares with `@workflow.signal`: the type of the argument by name, None without one.
 

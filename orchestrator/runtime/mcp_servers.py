@@ -88,7 +88,7 @@ class McpServers:
     ) -> str:
         """The text of a tool's result. Raises `ToolFailed` for a failure that the tool reports, else `AgentError`."""
         meta: Any = {EFFECT_KEY: effect_id}  # Any key is allowed in it; the type of the SDK lists its own.
-        async with self._connected(server, job_id) as client:
+        async with self._connected(server, job_id, tool) as client:
             result = await client.call_tool(tool, arguments, read_timeout_seconds=seconds, meta=meta)
         parts = [_text(block) for block in getattr(result, "content", ())]
         text = self._secrets.masked("\n\n".join(part for part in parts if part))
@@ -97,12 +97,13 @@ class McpServers:
         return text
 
     @asynccontextmanager
-    async def _connected(self, server: McpServer, job_id: str) -> AsyncIterator["Client"]:
+    async def _connected(self, server: McpServer, job_id: str, tool: str = "") -> AsyncIterator["Client"]:
         """A client of the server. Raises `AgentError` for what the SDK raises."""
         # Only agents with MCP servers pay for the import, and no other call waits for it.
         await asyncio.to_thread(importlib.import_module, "mcp.client.streamable_http")
         from mcp import MCPError  # noqa: PLC0415
 
+        what = f"tool {tool} of MCP server {server.name}" if tool else f"MCP server {server.name}"
         try:
             async with self._connections.lent(server, job_id) as client:
                 yield client
@@ -110,14 +111,14 @@ class McpServers:
             message = self._secrets.masked(error_message(error))
             if error.code == _INVALID_ARGUMENTS:
                 raise ToolFailed(message) from None
-            raise AgentError(f"MCP server {server.name}: {message}", kind="mcp_error", retryable=True) from None
+            raise AgentError(f"{what}: {message}", kind="mcp_error", retryable=True) from None
         except AgentError:
             raise
         except (OSError, httpx2.HTTPError, TimeoutError, ExceptionGroup) as error:
             if faults := _own_faults(error):
                 raise faults[0] from None
             reason = self._secrets.masked(error_message(_first(error)) or error_name(error))
-            message = f"MCP server {server.name} does not answer: {reason}"
+            message = f"{what} does not answer: {reason}"
             raise AgentError(message, kind=UNREACHABLE, retryable=True) from None
 
     async def _connect(self, server: McpServer, stack: AsyncExitStack) -> "Client":

@@ -67,6 +67,14 @@ class ToolRunner:
         await self._records.keep_result(task.job_id, task.id, StoredResult(run_id=run_id, text=text))
         return text
 
+    def label(self, agent: Agent, name: str) -> str:
+        """The tool as people name it, with its server."""
+        match self._target(agent, name):
+            case (McpServer() as server, str() as tool):
+                return f"tool {tool} of MCP server {server.name}"
+            case _:
+                return f"tool {name}"
+
     def masked(self, text: str) -> str:
         """A message without secrets."""
         return self._secrets.masked(text)

@@ -522,6 +522,15 @@ async def test_an_agent_that_ends_its_worker_again_and_again_is_given_up():
     assert bench.runtime.calls == []
 
 
+async def test_attempts_that_temporal_ended_at_their_time_limit_are_bounded_too():
+    tally = beat(tries=1, attempts=1, failures=1)
+    bench = Bench(answering(), attempt=22, heartbeat_details=[tally], last_error="start_to_close_timeout")
+    with pytest.raises(ApplicationError, match="ran into its time limit; it had 21 attempts") as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("start_to_close_timeout", True)
+    assert bench.runtime.calls == []
+
+
 async def test_an_agent_that_has_its_worker_stopped_again_and_again_is_given_up():
     bench = Bench(answering(), attempt=11, heartbeat_details=[beat(tries=10, attempts=10, stopped=10)])
     with pytest.raises(ApplicationError) as failed:

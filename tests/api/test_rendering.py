@@ -138,6 +138,16 @@ def test_step_progress_is_floored(done: int, total: int, percentage: int):
     assert (report.current_step, report.total_steps, report.percentage) == (done, total, percentage)
 
 
+def test_steps_of_a_plan_whose_calls_are_not_all_known_are_no_whole():
+    done = job(calls=[call("s1", C.COMPLETED)])
+    retried_job = done.model_copy(update={"exact": False, "progress": 12})
+    assert step_progress(retried_job, planned=1).percentage == 12
+    assert (
+        step_progress(done.model_copy(update={"exact": False, "state": JobState.COMPLETED}), planned=1).percentage
+        == 100
+    )
+
+
 @ledger("C-61")
 def test_a_job_that_reports_no_steps_yet_has_the_planned_ones():
     assert step_progress(None, planned=6).model_dump() == {"current_step": 0, "total_steps": 6, "percentage": 0}

@@ -125,3 +125,18 @@ def test_a_template_is_filled_and_a_plain_string_is_a_literal() -> None:
     assert filled(template, lambda text: evaluate(text, NAMES)) == {"a": "a", "b": ["item.id", 2], "c": {"cel": 1}}
     assert list(expressions_in(template)) == ["item.id", "item.n + 1"]
     assert cel("item") == Cel(cel="item")
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("lenght(item) > 3", "line 1, column 7: unknown name 'lenght'. Did you mean 'size'?"),
+        ("sise(item) > 3", "line 1, column 5: unknown name 'sise'. Did you mean 'size'?"),
+        ("item >", "line 1, column 7: Syntax error: mismatched input the end"),
+        ("item ?", "line 1, column 7: Syntax error: mismatched input the end"),
+    ],
+)
+def test_a_fault_of_syntax_says_where_and_the_near_match_of_a_function(expression: str, message: str):
+    with pytest.raises(CelFault) as refused:
+        result_type(expression, {"item": CelType.LIST})
+    assert str(refused.value) == message

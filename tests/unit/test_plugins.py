@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
+from temporalio import workflow as temporal
 
 from orchestrator import plugins
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
-from orchestrator.domain.commands import JobResult
+from orchestrator.domain.commands import JobInput, JobResult
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.plans import Plan, Step, WorkflowDefinition
 from orchestrator.plugins import BUILT_IN, build_catalogue, load_plugins
@@ -49,6 +50,15 @@ def workflow(id: str = "flow", *, agents: tuple[str, ...] = ("helper",), **more:
         "source": "w.py",
     }
     return WorkflowDefinition(**{**values, **more})
+
+
+@temporal.defn(name="flow")
+class Forgetful:
+    """Returns nothing."""
+
+    @temporal.run
+    async def run(self, job: JobInput) -> None:
+        """Forget the result."""
 
 
 async def yields(call: FunctionCall) -> Any:
@@ -232,6 +242,11 @@ def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
             ),
             "w.py",
             "workflow 'flow': class CountdownWorkflow must be decorated with @workflow.defn(name='flow')",
+        ),
+        (
+            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow("flow", code=True), Forgetful),)),
+            "w.py",
+            "workflow 'flow': class Forgetful returns nothing (`-> None`): return the job's result",
         ),
         (
             Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow("flow", code=True), object),)),

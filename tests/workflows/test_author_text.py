@@ -11,7 +11,7 @@ from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.jobs import Job, JobState
 from orchestrator.domain.plans import Approval, RetryPolicy
 from orchestrator.plugins import BUILT_IN
-from orchestrator.testing import TESTER, Engine
+from orchestrator.testing import TESTER, Engine, assert_replays
 from tests.catalogue import _agent, step, workflow
 from tests.loud_workflow import LoudWorkflow, raise_loudly
 
@@ -39,6 +39,14 @@ LOUD_PLUGIN = Plugin(
 @pytest.fixture
 def orchestrator_plugins() -> list[Plugin]:
     return [BUILT_IN, LOUD_PLUGIN]
+
+
+async def test_code_that_returns_nothing_fails_its_job(engine: Engine) -> None:
+    job = await checked(engine, await engine.run("t_loud_code", {"how": "nothing"}))
+    assert job.error is not None
+    assert (job.error.type, job.result) == ("no_result", None)
+    assert "returned nothing" in job.error.message
+    await assert_replays([await engine.history(job.id)], [BUILT_IN, LOUD_PLUGIN])
 
 
 def handle_of(engine: Engine, job_id: str) -> WorkflowHandle[Any, Any]:

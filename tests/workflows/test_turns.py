@@ -172,16 +172,25 @@ def chain(id: str, agent: str) -> WorkflowDefinition:
 
 WIKI = socket.socket()
 WIKI.bind(("127.0.0.1", 0))
+SILENT = socket.create_server(("127.0.0.1", 0))
 
 
 def wiki(**more: Any) -> McpServer:
     return McpServer("wiki", url=f"http://127.0.0.1:{WIKI.getsockname()[1]}/mcp", allow=("search",), **more)
 
 
+def hanging(server: socket.socket) -> McpServer:
+    url = f"http://127.0.0.1:{server.getsockname()[1]}/mcp"
+    retry = RetryPolicy(initial_interval=0.01, maximum_attempts=2)
+    return McpServer("slow", url=url, allow=("stall",), timeout=2, retry=retry)
+
+
 AGENTS = (
     DESK,
     variant("t_reader", toolsets=(wiki(),)),
     variant("t_pinned", toolsets=(wiki(pinned=True),)),
+    variant("t_patient", toolsets=(hanging(WIKI),)),
+    variant("t_waiting", toolsets=(hanging(SILENT),)),
     variant("t_second", fallback_models=("second",)),
     variant("t_frugal", tools=(Tool(find_order), Tool(fragile)), fallback_models=("second",), max_cost=0.004),
     variant("t_buyer", tools=(AgentTool("t_plain"), Tool(find_order)), max_cost=0.004),
@@ -204,6 +213,8 @@ FLOWS = (
     flow("t_fallback", "second", "t_second"),
     flow("t_frugal_flow", "buy", "t_frugal"),
     flow("t_buyer_flow", "buy", "t_buyer"),
+    flow("t_patient_flow", "ask", "t_patient"),
+    flow("t_waiting_flow", "ask", "t_waiting"),
     flow("t_pay", "pay", "t_cashier"),
     flow("t_boss_flow", "boss", "t_boss"),
     flow("t_long_id_flow", "deep", LONG_ID),
@@ -489,10 +500,21 @@ async def search(words: str) -> str:
     return f"page about {words}"
 
 
+STALLED: list[str] = []
+
+
+async def stall(words: str) -> str:
+    """Never answer."""
+    STALLED.append(words)
+    await asyncio.sleep(1000)
+    return words
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def wiki_server() -> AsyncIterator[MCPServer]:
     server = MCPServer("wiki")
     server.add_tool(search)
+    server.add_tool(stall)
     config = uvicorn.Config(server.streamable_http_app(), log_level="critical", timeout_graceful_shutdown=1)
     http = uvicorn.Server(config)
     serving = asyncio.create_task(http.serve(sockets=[WIKI.dup()]))
@@ -554,6 +576,27 @@ async def test_a_pinned_mcp_tool_that_changed_is_not_called_and_fails_the_agent_
     assert job.error is not None
     assert (job.error.type, job.error.step) == ("mcp_tool_changed", "first")
     assert job.calls[0].tool_calls[0].attempts == 1
+
+
+async def test_an_mcp_server_that_hangs_is_given_up_after_the_attempts_of_its_policy(
+    wiki_server: MCPServer, engine: Engine
+):
+    engine.script("t_patient", [calls(tool("stall", words="a")), {"output": "Nothing was found."}])
+
+    job, waiting = await asyncio.gather(
+        engine.run("t_patient_flow", {"text": "?"}), engine.run("t_waiting_flow", {"text": "?"})
+    )
+
+    assert job.state is JobState.COMPLETED, job.error
+    [tool_call] = job.calls[0].tool_calls
+    assert (tool_call.status, tool_call.attempts, STALLED) == (ToolStatus.FAILED, 2, ["a", "a"])
+    assert tool_call.error is not None
+    for text in (tool_call.error.message, engine.requests("t_patient")[-1].tool_results[0]):
+        assert "tool stall of MCP server slow" in text
+    # A server that does not even list its tools fails the step.
+    assert waiting.error is not None
+    assert (waiting.state, waiting.error.type, waiting.error.step) == (JobState.FAILED, "mcp_unreachable", "ask")
+    assert "MCP server slow" in waiting.error.message
 
 
 async def test_an_agent_writes_files_that_become_deliverables(engine: Engine):
