@@ -1,4 +1,4 @@
-"""Separates models whose validation and serialization run no author code from those with validators of an author."""
+"""Recognizes models whose validation and serialization run no author code."""
 
 from collections.abc import Callable
 from functools import lru_cache
