@@ -717,6 +717,7 @@ async def test_fifty_clients_that_are_cut_off_lose_nothing(app_with: Make, clien
                         waiting.release()
                         if number % 2:
                             one.connection.transport.abort()
+                            break  # the client has lost what it has not read, although it may have arrived
         return read
 
     async def after_that(url: str, number: int, read: list[str]) -> list[str]:
