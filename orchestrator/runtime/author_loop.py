@@ -116,8 +116,10 @@ class AuthorLoop:
         self.thread.start()
 
     def start(self, call: AuthorCall) -> None:
-        """Start a call. It is in flight until it is released."""
+        """Start a call, which is also a ping. The call is in flight until it is released."""
         self.calls.add(call)
+        if self._unanswered is None:
+            self._unanswered = time.monotonic()
         self._schedule(self._start, call)
 
     def release(self, call: AuthorCall) -> None:
@@ -168,6 +170,7 @@ class AuthorLoop:
         self._unanswered = None
 
     def _start(self, call: AuthorCall) -> None:
+        self._pong()
         call.task = task = _CallTask(call, self._loop)
         self._tasks[task] = ref(call)
         task.add_done_callback(lambda _: self._deliver_outcome(task, call))

@@ -124,12 +124,12 @@ class Bulkhead:
         """Watch a loop while it has calls."""
         unanswered = 0
         while loop.calls:
-            loop.ping()
             await asyncio.sleep(self._block_limit / _PINGS)
             if loop.dead():
                 self._fail_calls_of_closed_loop(loop)
                 return
             unanswered = unanswered + 1 if loop.silent_for() else 0
+            loop.ping()
             if unanswered == _PINGS:
                 self._fail_blocking_call(loop)
             elif unanswered == 2 * _PINGS:

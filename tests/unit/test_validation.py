@@ -273,3 +273,18 @@ async def test_an_endless_validator_is_interrupted_once_it_is_given_up() -> None
     with pytest.raises(InvalidInput, match="did not end within"):
         await apply_model(Spinning, {"text": "x"}, seconds=0.05)
     assert await asyncio.to_thread(ends.wait, 30)
+
+
+class Seat(BaseModel):
+    number: int = 1
+
+
+async def test_a_small_input_of_a_plain_model_needs_no_thread_and_a_large_one_does() -> None:
+    with patch("orchestrator.runtime.inputs.in_thread", side_effect=AssertionError):
+        value = await apply_model(Seat, {"number": "2", "list": [{"text": "x" * 900}] * 20})
+        assert value["number"] == 2
+        for large in ("x" * 20_001, ["x" * 101] * 199, list(range(201)), {"x" * 20_001: 1}, [[1] * 150] * 2):
+            with pytest.raises(AssertionError):
+                await apply_model(Seat, {"value": large})
+        with pytest.raises(AssertionError):
+            await apply_model(Meeting, {"when": "2026-11-26"})
