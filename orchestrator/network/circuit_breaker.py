@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Knows whether a part answers. Only a failed `probe` opens the circuit.
+    """Knows whether a part answers. Only a failed `probe` opens the circuit; one that failed at once is repeated first.
 
     A call that fails or gets no answer starts the probe. While the probe fails, every call fails with the error of the
     probe: running calls are cancelled, and new ones are not made. The probe is repeated until it succeeds. `errors` are
@@ -98,7 +98,13 @@ class CircuitBreaker:
     async def _probe_until_answered(self) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
+        has_repeated = False
         while (fault := await self._failure()) is not None:
+            if not (self.away or has_repeated or self._timed_out(began)):
+                # The server closes its connections now and then. A probe that meets the end of one fails as if the
+                # part were away, but the next one opens another connection.
+                has_repeated, began = True, clock()
+                continue
             if self._proves(began):
                 if self._fault is None:
                     log.warning(f"{self._part}_away", fault=str(fault)[:500], calls=len(self._calls))
@@ -124,5 +130,9 @@ class CircuitBreaker:
         """Whether a failed probe proves an outage. A probe that timed out does not, if another call was answered
         meanwhile, or if this process itself stood still."""
         seconds = asyncio.get_running_loop().time() - began
-        timed_out = seconds > 0.9 * self._patience
-        return self.away or not timed_out or (self._answered_at < began and seconds < self._patience + _STALL)
+        silent = self._answered_at < began and seconds < self._patience + _STALL
+        return self.away or not self._timed_out(began) or silent
+
+    def _timed_out(self, began: float) -> bool:
+        """Whether a probe that has just failed had no answer in its time."""
+        return asyncio.get_running_loop().time() - began > 0.9 * self._patience

@@ -239,7 +239,7 @@ async def test_a_key_revoked_in_the_middle_ends_its_stream(running: Engine, watc
 
 
 async def test_a_key_that_expires_in_the_middle_ends_its_stream(running: Engine, watched: FastAPI):
-    issued = await _key(running, expires_at=datetime.now(UTC) + timedelta(seconds=2))
+    issued = await _key(running, expires_at=datetime.now(UTC) + timedelta(seconds=4))
     seen = await _ended_by(watched, issued, lambda: asyncio.sleep(0))
     assert seen[-1].event == "stream_error"
     assert seen[-1].data["error"]["code"] == "authentication_failed"

@@ -111,6 +111,24 @@ async def test_a_server_that_answers_the_probe_is_never_away() -> None:
     assert await circuit.call(server.answer, 5) == "answer"
 
 
+async def test_one_probe_that_meets_the_end_of_a_connection_is_no_outage() -> None:
+    ends = [refusal(RPCStatusCode.UNAVAILABLE)]
+
+    async def probe() -> None:
+        if ends:
+            raise ends.pop()
+
+    circuit = CircuitBreaker("temporal", probe, ERRORS, is_outage, pause=60)
+    server = Server()
+    server.there = False
+    assert await failed(circuit, server.answer) is RPCStatusCode.UNAVAILABLE
+    server.there = True
+    await asyncio.sleep(0.01)
+    assert not ends
+    assert await circuit.call(server.answer, 5) == "answer"
+    assert (circuit.away, circuit.returned_within(10)) == (False, False)
+
+
 async def test_a_probe_that_is_refused_is_an_answer() -> None:
     circuits = []
     for status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.RESOURCE_EXHAUSTED):
