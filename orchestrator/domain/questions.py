@@ -3,9 +3,9 @@
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from orchestrator.domain.access import Principal, Role
@@ -20,6 +20,21 @@ MAX_FORM_BYTES: Final = 6 * 1024
 MAX_VALUES_BYTES: Final = 32 * 1024
 _MAX_DETAILS_BYTES: Final = 6 * 1024
 _OWNER: Final = "owner"
+
+
+def check_people(by: tuple[str, ...]) -> tuple[str, ...]:
+    """The entries of `by`. Raises `ValueError` if one names nobody."""
+    for name in by:
+        kind, colon, rest = name.partition(":")
+        if kind == "role" and rest not in set(Role):
+            raise ValueError(f"{name!r}: there is no such role; roles are {', '.join(Role)}")
+        if name != _OWNER and (kind not in (_OWNER, "role", "key") or not colon or not rest):
+            raise ValueError(f"{name!r} names nobody: use 'owner', 'owner:ID', 'role:ROLE' or 'key:NAME'")
+    return by
+
+
+People = Annotated[tuple[str, ...], AfterValidator(check_people)]
+"""Who may answer: `owner`, `owner:ID`, `role:ROLE` or `key:NAME`; empty for everyone who may control the job."""
 
 
 class QuestionKind(StrEnum):
@@ -55,7 +70,7 @@ class Ask(BaseModel):
     model: SkipJsonSchema[type[BaseModel] | None] = Field(default=None, exclude=True, repr=False)
     message: str = Field(min_length=1, max_length=1000)
     timeout: float = Field(default=7 * DAY, gt=0)
-    by: tuple[str, ...] = ()
+    by: People = ()
     on_timeout: OnTimeout = "fail"
     show: Template | None = Field(
         default=None, exclude_if=lambda value: value is None, description="What the person decides on."
@@ -74,13 +89,6 @@ class Ask(BaseModel):
     def _is_form(cls, form: dict[str, Any]) -> dict[str, Any]:
         check_form(form)
         return form
-
-    @field_validator("by")
-    @classmethod
-    def _names_people(cls, by: tuple[str, ...]) -> tuple[str, ...]:
-        for name in by:
-            check_person(name)
-        return by
 
     @model_validator(mode="after")
     def _has_defaults(self) -> "Ask":
@@ -285,15 +293,6 @@ def check_form(form: dict[str, Any]) -> None:
         raise ValueError("a form is a pydantic model with fields, or a JSON Schema of an object with properties")
     if (size := len(json.dumps(form).encode())) > MAX_FORM_BYTES:
         raise ValueError(f"the form's JSON Schema has {size} bytes: at most {MAX_FORM_BYTES}. Ask for fewer fields")
-
-
-def check_person(name: str) -> None:
-    """Raises `ValueError` if an entry of `by` names nobody."""
-    kind, colon, rest = name.partition(":")
-    if kind == "role" and rest not in set(Role):
-        raise ValueError(f"{name!r}: there is no such role; roles are {', '.join(Role)}")
-    if name != _OWNER and (kind not in (_OWNER, "role", "key") or not colon or not rest):
-        raise ValueError(f"{name!r} names nobody: use 'owner', 'owner:ID', 'role:ROLE' or 'key:NAME'")
 
 
 def check_details(details: Any) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.expressions import Cel, Template
 from orchestrator.domain.near_matches import near_match
-from orchestrator.domain.questions import Ask, check_person
+from orchestrator.domain.questions import Ask, People
 
 StepId = str
 _DAY: Final = 86_400.0
@@ -77,14 +77,7 @@ class Approval(Part):
 
     message: str = "Approve this step to go on."
     timeout: float = Field(default=7 * _DAY, gt=0)
-    by: tuple[str, ...] = Field(default=(), exclude_if=lambda by: not by)
-
-    @field_validator("by")
-    @classmethod
-    def _names_people(cls, by: tuple[str, ...]) -> tuple[str, ...]:
-        for name in by:
-            check_person(name)
-        return by
+    by: People = Field(default=(), exclude_if=lambda by: not by)
 
 
 class Repeat(Part):

@@ -10,6 +10,7 @@ from orchestrator.domain.cel import CelFault
 from orchestrator.domain.expressions import Cel
 from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.plans import RetryPolicy
+from orchestrator.domain.questions import check_people
 from orchestrator.domain.tool_conditions import check_condition
 from orchestrator.domain.tool_schemas import TOOL_NAME, Secret, ToolSignature, signature_of
 
@@ -46,6 +47,10 @@ def _check_limits(what: str, timeout: float, by: tuple[str, ...]) -> None:
         raise ValueError(f"{what}: timeout is {timeout!r}: expected seconds, more than 0")
     if isinstance(by, str):
         raise TypeError(f"{what}: by is a str: use a tuple, also for one entry: ({by!r},)")
+    try:
+        check_people(by)
+    except ValueError as fault:
+        raise ValueError(f"{what}: by: {fault}") from None
 
 
 def _check_ask_before(what: str, condition: object, schema: Mapping[str, Any] | None) -> None:

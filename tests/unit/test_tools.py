@@ -255,6 +255,25 @@ def test_a_tool_with_a_list_of_people_is_hashable() -> None:
         """Pay an amount."""
         return str(amount)
 
-    tool = Tool(pay, ask_before=True, by=["finance"])  # type: ignore[arg-type]
-    assert tool.by == ("finance",)
-    assert hash(tool) == hash(Tool(pay, ask_before=True, by=("finance",)))
+    tool = Tool(pay, ask_before=True, by=["key:finance"])  # type: ignore[arg-type]
+    assert tool.by == ("key:finance",)
+    assert hash(tool) == hash(Tool(pay, ask_before=True, by=("key:finance",)))
+
+
+class Payment(BaseModel):
+    amount: float
+
+
+@pytest.mark.parametrize("name", ["finance", "role:support", "key:"])
+def test_people_that_do_not_exist_are_named_when_a_tool_is_defined(name: str) -> None:
+    async def pay(amount: float) -> str:
+        """Pay an amount."""
+        return str(amount)
+
+    for define in (
+        lambda: Tool(pay, ask_before=True, by=(name,)),
+        lambda: McpServer("shop", url="https://shop.example/mcp", allow=("pay",), ask_before=("pay",), by=(name,)),
+        lambda: AskPerson(Payment, by=(name,)),
+    ):
+        with pytest.raises(ValueError, match=f"by: '{name}'"):
+            define()
