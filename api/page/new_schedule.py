@@ -12,7 +12,7 @@ from api.deps import Svc
 from api.page.errors import PageRoute
 from api.page.forms import fields_of_form, value_of_form
 from api.page.rendering import ROOT, page, see_other, url
-from api.page.start import entry_of, labels_of
+from api.page.start import entry_of, key_of, labels_of
 from api.page.visitors import Form, Starter, Submitted, Visitor
 from api.v1.schedule_bodies import NewScheduleBody
 from orchestrator.domain.access import Scope
@@ -42,8 +42,7 @@ async def create(
     """Create the schedule and open it; or show the form again with its fault."""
     try:
         body = _body(kind, target, entry_of(services, kind, target)["schema"], form)
-        key = f"page-{form.text('once')}"[:100] if form.text("once") else None
-        schedule, _ = await services.schedules.create(visitor.principal, body.request(key))
+        schedule, _ = await services.schedules.create(visitor.principal, body.request(key_of(form)))
     except InvalidInput as fault:
         return _form_page(request, services, visitor, kind, target, form=form, fault=fault)
     if visitor.can(Scope.JOBS_READ):

@@ -85,8 +85,7 @@ async def start(
         body = _body(entry_of(services, kind, target)["schema"], form)
         if form.text("show") == "curl":
             return _form_page(request, services, visitor, kind, target, form=form, body=body)
-        key = f"page {form.text('once')}".replace(" ", "-")[:100] if form.text("once") else None
-        started = await services.starter.start(visitor.principal, start_request(kind, target, body, key))
+        started = await services.starter.start(visitor.principal, start_request(kind, target, body, key_of(form)))
     except InvalidInput as fault:
         return _form_page(request, services, visitor, kind, target, form=form, fault=fault)
     return see_other(url(f"/jobs/{started.job_id}"))
@@ -136,6 +135,11 @@ def entry_of(services: Services, kind: JobKind, target: str) -> dict[str, Any]:
         return {"name": agent.name, "description": agent.description, "schema": agent.input_schema()}
     definition = services.catalogue.workflow(target)
     return {"name": definition.name, "description": definition.description, "schema": definition.input_schema}
+
+
+def key_of(form: Form) -> str | None:
+    """The idempotency key of a form: one that is sent twice takes effect once."""
+    return f"page {form.text('once')}".replace(" ", "-")[:100] if form.text("once") else None
 
 
 def labels_of(form: Form) -> dict[str, str]:

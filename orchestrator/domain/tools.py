@@ -167,6 +167,10 @@ class McpServer:
             _check_ask_before(f"{what}: ask_before of {tool!r}", condition, None)
         _check_limits(what, self.timeout, self.by)
 
+    def label(self, tool: str = "") -> str:
+        """The server, or one of its tools, as people name it."""
+        return f"tool {tool} of MCP server {self.name}" if tool else f"MCP server {self.name}"
+
     def asks_before(self, tool: str) -> bool | Cel:
         """Whether a person is asked before calls of a tool, or under which condition."""
         return self.ask_before.get(tool, False) if isinstance(self.ask_before, Mapping) else tool in self.ask_before

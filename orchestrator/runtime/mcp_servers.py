@@ -65,8 +65,7 @@ class McpServers:
                     break
         if missing := [name for name in server.allow if name not in listed]:
             raise AgentError(
-                f"MCP server {server.name} has no tool {', '.join(missing)}. "
-                f"It has: {', '.join(sorted(listed))[:300]}.",
+                f"{server.label()} has no tool {', '.join(missing)}. It has: {', '.join(sorted(listed))[:300]}.",
                 kind="unknown_tool",
                 retryable=False,
             )
@@ -103,7 +102,7 @@ class McpServers:
         await asyncio.to_thread(importlib.import_module, "mcp.client.streamable_http")
         from mcp import MCPError  # noqa: PLC0415
 
-        what = f"tool {tool} of MCP server {server.name}" if tool else f"MCP server {server.name}"
+        what = server.label(tool)
         try:
             async with self._connections.lent(server, job_id) as client:
                 yield client

@@ -71,7 +71,7 @@ class ToolRunner:
         """The tool as people name it, with its server."""
         match self._target(agent, name):
             case (McpServer() as server, str() as tool):
-                return f"tool {tool} of MCP server {server.name}"
+                return server.label(tool)
             case _:
                 return f"tool {name}"
 

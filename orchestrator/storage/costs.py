@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Select, bindparam, func, literal, select, tuple_
 
 from orchestrator.domain.pages import CostPosition
-from orchestrator.storage.labels import job_labels, label_of
+from orchestrator.storage.labels import has_label
 from orchestrator.storage.lists import Filter, row_has
 from orchestrator.storage.tables import attempts, jobs
 
@@ -29,9 +29,7 @@ def dearest(columns: Sequence[Column[Any]], job_filter: Filter, limit: int, afte
     if after is not None:
         start = tuple_(literal(after.cost, jobs.c.cost.type), literal(after.id, jobs.c.id.type))
         conditions.append(tuple_(jobs.c.cost, jobs.c.id) < start)
-    for name, value in job_filter.labels.items():
-        with_label = select(job_labels.c.job_id).where(job_labels.c.label == label_of(name, value))
-        conditions.append(jobs.c.id.in_(with_label))
+    conditions += [has_label(name, value) for name, value in job_filter.labels.items()]
     ids = select(jobs.c.id, jobs.c.cost).where(*conditions).order_by(jobs.c.cost.desc(), jobs.c.id.desc()).limit(limit)
     page = ids.subquery()
     rows = select(*columns).select_from(page).join(jobs, jobs.c.id == page.c.id)

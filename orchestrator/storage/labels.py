@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Index, String, Table, delete, func, insert
+from sqlalchemy import Column, ColumnElement, Connection, Index, String, Table, delete, func, insert, select
 
 from orchestrator.storage.moments import UtcDateTime
 from orchestrator.storage.tables import jobs, metadata
@@ -68,6 +68,11 @@ def labelled(name: str, value: str) -> ColumnElement[bool]:
 def label_of(name: str, value: str) -> str:
     """Return a label as one line."""
     return f"{_inline(name)}:{_inline(value)}"
+
+
+def has_label(name: str, value: str) -> ColumnElement[bool]:
+    """Whether a job has a label, by the rows of labels."""
+    return jobs.c.id.in_(select(job_labels.c.job_id).where(job_labels.c.label == label_of(name, value)))
 
 
 def _plain(text: str) -> str:

@@ -28,7 +28,7 @@ from orchestrator.domain.ids import JobKind, job_id
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
 from orchestrator.domain.pages import MOST_COUNTED, Position
 from orchestrator.storage import keyset
-from orchestrator.storage.labels import job_labels, label_of, labelled
+from orchestrator.storage.labels import has_label, job_labels, label_of, labelled
 from orchestrator.storage.tables import IS_FAILED, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
@@ -171,11 +171,8 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
     states = set(JobState) if job_filter.states is None else set(job_filter.states)
     conditions = job_filter.row_conditions()
     if job_filter.reasons is None and not job_filter.attention:
-        has_label = [
-            jobs.c.id.in_(select(job_labels.c.job_id).where(job_labels.c.label == label_of(name, value)))
-            for name, value in [*job_filter.labels.items()][:1]
-        ]
-        return [[*has_label, row_has("state", states), *conditions]]
+        labels = [has_label(name, value) for name, value in [*job_filter.labels.items()][:1]]
+        return [[*labels, row_has("state", states), *conditions]]
     codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
     open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
     noted_codes = open_codes & HELD if job_filter.unattended else open_codes

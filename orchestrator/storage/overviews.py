@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState, ReasonCode
 from orchestrator.domain.pages import CostPosition
@@ -72,17 +72,14 @@ class OverviewRepository:
 
     async def dearest(self, job_filter: Filter, *, limit: int, after: CostPosition | None = None) -> list[JobRow]:
         """The most expensive matching jobs that have ended and whose cost is known."""
-        page = dearest(ROW, job_filter, limit, after)
-        return await self._db.autocommit(
-            lambda connection: [row_of(row) for row in connection.execute(page).mappings()]
-        )
+        return await self._rows(dearest(ROW, job_filter, limit, after))
 
     async def rows(self, job_ids: Sequence[str]) -> list[JobRow]:
         """The rows of these jobs, in no order. Unknown jobs are left out."""
-        query = select(*ROW).where(jobs.c.id.in_(job_ids))
-        return await self._db.autocommit(
-            lambda connection: [row_of(row) for row in connection.execute(query).mappings()]
-        )
+        return await self._rows(select(*ROW).where(jobs.c.id.in_(job_ids)))
+
+    async def _rows(self, query: Select[Any]) -> list[JobRow]:
+        return await self._db.autocommit(lambda connection: list(map(row_of, connection.execute(query).mappings())))
 
     async def mark(self) -> IndexMark:
         """The mark of all jobs. Each part is read from an index."""

@@ -62,9 +62,7 @@ def offline_model(agent: Agent, task: AgentTask, bulkhead: Bulkhead) -> Function
     """A model that answers this call with its draft, streamed in pieces."""
 
     async def stream(_: list[ModelMessage], info: AgentInfo) -> AsyncIterator[DeltaToolCalls]:
-        output = await bulkhead.watch(
-            agent.id, partial(draft, agent, task), model=agent.output_model
-        )  # Validators are author code.
+        output = await bulkhead.watch(agent.id, partial(draft, agent, task), model=agent.output_model)
         text = json.dumps(output, ensure_ascii=False)
         yield {0: DeltaToolCall(name=info.output_tools[0].name, json_args="", tool_call_id="draft")}
         for start in range(0, len(text), _PIECE):

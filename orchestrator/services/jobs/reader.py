@@ -92,14 +92,11 @@ class JobReader:
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """The present state of a job. Raises `NotFound`, also for another owner's job; `Unavailable`."""
-        job = await self._snapshot(job_id)
-        if job is None:
-            job = await self._read_history(job_id)
-        return await self.values.shown(self.visible(principal, job))
+        return await self.values.shown(self.visible(principal, await self._present(job_id)))
 
     async def get_asked(self, principal: Principal, job_id: str) -> Job:
         """The present state of a job, also for those whom one of its questions names. Raises as `get` does."""
-        job = await self._snapshot(job_id) or await self._read_history(job_id)
+        job = await self._present(job_id)
         if not any(each.by and each.admits(principal, job.owner) for each in job.questions):
             self.visible(principal, job)
         return await self.values.shown(job)
@@ -229,6 +226,9 @@ class JobReader:
     async def settle(self) -> None:
         """Wait until all snapshots are written. Call it before the connections are closed."""
         await self.writes.settle()
+
+    async def _present(self, job_id: str) -> Job:
+        return await self._snapshot(job_id) or await self._read_history(job_id)
 
     async def _snapshot(self, job_id: str) -> Job | None:
         try:
