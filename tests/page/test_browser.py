@@ -78,8 +78,9 @@ async def test_many_jobs_are_cancelled_after_a_dry_run(running: Engine, tab: Pag
 
 
 async def test_every_page_is_free_of_barriers_in_light_and_dark(running: Engine, tab: Page, site: str):
-    job = await running.run("t_broken", {})
-    waiting = (await running.start("t_approval", {})).job_id
+    job = await running.run("t_broken", {}, labels={"batch": "a", "team": "b"})
+    waiting = (await running.start("t_approval", {}, labels={"batch": "search"})).job_id
+    await running.start("t_three", {}, labels={"batch": "one"})
     await noted(running, waiting)
     jobs = (
         f"/ui/jobs/{job.id}",
