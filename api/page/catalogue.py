@@ -110,6 +110,7 @@ def trend(days: Sequence[Day]) -> list[DayBar]:
     for place, day in enumerate(days):
         counts = day.executions
         height = _TALLEST * counts.total / most if most and counts.total else 1
-        title = f"{day.date}: {number(counts.total)}, {number(counts.tokens)} tokens, {money(counts.cost)}"
+        known_cost = "" if counts.known_cost is None else f", {money(counts.known_cost)}"
+        title = f"{day.date}: {number(counts.total)}, {number(counts.tokens)} tokens{known_cost}"
         bars.append(DayBar(place * _BAR, round(_TALLEST + 2 - height, 1), round(height, 1), title))
     return bars

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.deps import Svc, known_job_id
 from api.page.errors import PageRoute
-from api.page.formats import duration, money, number
+from api.page.formats import cost, duration, tokens
 from api.page.rendering import ROOT, page
 from api.page.visitors import Reader, Visitor
 from orchestrator.domain.jobs import AgentCall, Job, JobState
@@ -51,6 +51,22 @@ class ComparedCall:
         return _is_notable(*tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class _Total:
+    """A figure of both jobs: as it is written, and as a number."""
+
+    name: str
+    first_text: str
+    second_text: str
+    first: float | None
+    second: float | None
+
+    @property
+    def is_notable(self) -> bool:
+        """Whether one is much more than the other."""
+        return _is_notable(self.first, self.second)
+
+
 @router.get("/compare")
 async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobName = "", b: JobName = "") -> Response:
     """Both jobs side by side; without two ids, the form to name them."""
@@ -82,12 +98,17 @@ async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobN
         fault="",
         changed_fields=changed_fields(first.input, second.input),
         totals=[
-            ("Took", duration, first.duration, second.duration),
-            ("Tokens", number, first.usage.total_tokens, second.usage.total_tokens),
-            ("Cost", money, first.usage.cost, second.usage.cost),
+            _Total("Took", duration(first.duration), duration(second.duration), first.duration, second.duration),
+            _Total(
+                "Tokens",
+                tokens(first.usage),
+                tokens(second.usage),
+                first.usage.total_tokens,
+                second.usage.total_tokens,
+            ),
+            _Total("Cost", cost(first.usage), cost(second.usage), first.usage.cost, second.usage.cost),
         ],
         ratio=ratio,
-        is_notable=_is_notable,
     )
 
 

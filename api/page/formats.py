@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from orchestrator.domain.usage import Usage
+
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
@@ -11,6 +13,7 @@ _PRECISE: Final = 10.0  # Seconds: shorter durations have a digit after the poin
 _LONG_ID: Final = 20
 _ID_END: Final = 12
 _NOTHING: Final = "–"
+_LEAST: Final = 0.0001  # Dollars: smaller amounts would be rounded to nothing.
 
 
 def duration(seconds: float | None) -> str:
@@ -61,10 +64,22 @@ def number(value: int | None) -> str:
 
 
 def money(value: float | None) -> str:
-    """An amount in dollars; a dash for an unknown price."""
+    """An amount in dollars: a dash if it is unknown, `$0.00` if it is known to be nothing."""
     if value is None:
         return _NOTHING
+    if 0 < value < _LEAST:
+        return f"<${_LEAST}"
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def tokens(usage: Usage | None) -> str:
+    """The tokens of calls; a dash as long as no call has reported its usage."""
+    return _NOTHING if usage is None or usage == Usage() else number(usage.total_tokens)
+
+
+def cost(usage: Usage | None) -> str:
+    """The cost of calls, like `money`. Calls of functions are free, calls without a known price are not."""
+    return money(None if usage is None else usage.cost)
 
 
 def percent(value: float) -> str:
@@ -99,6 +114,8 @@ FILTERS: Final = {
     "iso": iso,
     "number": number,
     "money": money,
+    "tokens": tokens,
+    "cost": cost,
     "percent": percent,
     "words": words,
     "document": document,

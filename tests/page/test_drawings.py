@@ -28,6 +28,7 @@ from orchestrator.domain.jobs import (
 )
 from orchestrator.domain.plans import Plan, Repeat, Step
 from orchestrator.domain.questions import Ask, JobQuestion, PersonAnswer, QuestionKind, QuestionStatus
+from orchestrator.domain.usage import Usage
 
 BEGIN = datetime(2026, 11, 26, 21, tzinfo=UTC)
 
@@ -381,10 +382,25 @@ def test_durations(seconds: float | None, text: str):
 def test_other_formats():
     assert formats.money(0.01234) == "$0.0123"
     assert formats.money(1234.5) == "$1,234.50"
-    assert formats.money(None) == "–"
+    assert formats.money(0.00001) == "<$0.0001"
     assert formats.ago(at(-300), BEGIN) == "5 min ago"
     assert formats.ago(at(300), BEGIN) == "in 5 min"
     assert formats.shortened("a  b\nc", 4) == "a b…"
+
+
+@pytest.mark.parametrize(
+    ("usage", "texts"),
+    [
+        (None, ("–", "–")),
+        (Usage(), ("–", "–")),
+        (Usage(cost=0.0, provider_cost=0.0), ("0", "$0.00")),
+        (Usage(prompt_tokens=900, completion_tokens=300), ("1,200", "–")),
+        (Usage(prompt_tokens=900, completion_tokens=300, cost=0.0), ("1,200", "$0.00")),
+        (Usage(prompt_tokens=900, completion_tokens=300, cost=1.5), ("1,200", "$1.50")),
+    ],
+)
+def test_unknown_usage_is_a_dash_and_known_usage_a_number(usage: Usage | None, texts: tuple[str, str]) -> None:
+    assert (formats.tokens(usage), formats.cost(usage)) == texts
 
 
 def test_a_comparison_names_what_differs() -> None:

@@ -145,6 +145,31 @@ async def test_the_page_says_what_the_api_says(running: Engine, admin: Visit):
     assert ">Retry<" in text
 
 
+async def test_every_page_says_the_same_cost(running: Engine, owner: Visit):
+    free = await start(owner, running, "t_three", {"batch": "costs"})
+    unknown = await start(owner, running, "t_broken", {"batch": "costs"})
+    for job_id in (free, unknown):
+        await running.ended(job_id)
+
+    def costs(text: str, row: str) -> list[str]:
+        """The numbers of the row of a table."""
+        found = re.search(rf'<tr id="{re.escape(row)}".*?</tr>', text, re.DOTALL)
+        assert found is not None
+        return re.findall(r'<td class="num"[^>]*>([^<]*)</td>', found[0])
+
+    listed = (await owner.http.get("/ui/jobs?label=batch:costs")).text
+    assert costs(listed, f"row-{free}")[-2:] == ["0", "$0.00"]
+    assert costs(listed, f"row-{unknown}")[-2:] == ["0", "$0.00"], "t_echo is free, and t_broken reported nothing"
+    page = (await owner.http.get(f"/ui/jobs/{free}")).text
+    assert [costs(page, f"{step}.t_echo")[-2:] for step in "abc"] == [["0", "$0.00"]] * 3
+    assert '<span class="label">Cost</span><span class="num">$0.00</span>' in page
+    page = (await owner.http.get(f"/ui/jobs/{unknown}")).text
+    assert (costs(page, "a.t_echo")[-2:], costs(page, "a.t_broken")[-2:]) == (["0", "$0.00"], ["–", "–"])
+    compared = (await owner.http.get(f"/ui/compare?a={free}&b={unknown}")).text
+    step = next(row for row in re.findall("<tr>.*?</tr>", compared, re.DOTALL) if 'agent">t_broken<' in row)
+    assert re.findall(r'<td class="num[^>]*>([^<]*)</td>', step)[-5:] == ["–", "–", "–", "–", ""]
+
+
 async def test_a_failed_job_needs_attention_until_a_retry_makes_it_good(running: Engine, owner: Visit, admin: Visit):
     job_id = await start(owner, running, "t_broken")
     await running.ended(job_id)
