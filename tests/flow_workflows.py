@@ -179,9 +179,10 @@ class PeopleFlow:
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
         flow = Flow(job)
-        to = await flow.ask(Shipping, "Where does it go?", step="address", timeout=job.input.get("timeout", 60))
+        by, askers = tuple(job.input.get("by", ())), tuple(job.input.get("ask_by", ()))
+        patience = job.input.get("timeout", 60)
+        to = await flow.ask(Shipping, "Where does it go?", step="address", timeout=patience, by=askers)
         graded = await flow.call(GRADER, input={"number": len(to.street)})
-        by = tuple(job.input.get("by", ()))
         if not await flow.approval("Ship it now?", step="ship", show=to, by=by):
             return flow.result(note="kept back")
         await flow.sleep(0.01, "packing")

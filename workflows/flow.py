@@ -18,6 +18,7 @@ from workflows.flow_values import (
     Context,
     Input,
     as_context,
+    checked_question,
     details_of,
     error_of,
     item_input,
@@ -39,7 +40,14 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.notes import CallsExpected, ItemsListed
     from orchestrator.domain.plans import Step
-    from orchestrator.domain.questions import Ask, Form, PersonAnswer, PersonQuestion, approval_question
+    from orchestrator.domain.questions import (
+        INVALID_QUESTION,
+        Ask,
+        Form,
+        PersonAnswer,
+        PersonQuestion,
+        approval_question,
+    )
     from orchestrator.domain.results import assemble
 
 __all__ = ["CallFailed", "Context", "Flow", "Input"]
@@ -255,13 +263,15 @@ class Flow:
         """Ask a person with a form and return its values as the model, which has checked them before they count.
 
         `show` is what the person decides on. `step` is by default the name of the form. `by` restricts who may answer:
-        `owner`, `role:ROLE`, `key:NAME`.
+        `owner`, `owner:ID`, `role:ROLE`, `key:NAME`; others fail the job with `invalid_question`.
         Raises `CallFailed` of type `answer_timeout` if nobody answers in time; with `on_timeout="default"`, the
         defaults of the form count then.
         """
         step_id = step or snake_case(form.__name__)
-        question = Ask(form=form, message=message, timeout=seconds(timeout), by=by, on_timeout=on_timeout)
-        answer = await self._asked(question.question(question_id(step_id, key), step_id, details_of(show)), form)
+        with checked_question(step_id):
+            ask = Ask(form=form, message=message, timeout=seconds(timeout), by=by, on_timeout=on_timeout)
+            question = ask.question(question_id(step_id, key), step_id, details_of(show))
+        answer = await self._asked(question, form)
         return form.model_validate_json(json.dumps(answer.values))
 
     async def approval(
@@ -278,14 +288,15 @@ class Flow:
 
         Raises `CallFailed` of type `approval_timeout` if nobody decides in time.
         """
-        question = approval_question(
-            question_id(step, key),
-            step,
-            message,
-            details=details_of(show),
-            timeout=seconds(timeout),
-            by=by,
-        )
+        with checked_question(step):
+            question = approval_question(
+                question_id(step, key),
+                step,
+                message,
+                details=details_of(show),
+                timeout=seconds(timeout),
+                by=by,
+            )
         return (await self._asked(question)).approved
 
     async def sleep(self, duration: timedelta | float, summary: str | None = None) -> None:
@@ -327,6 +338,8 @@ class Flow:
         try:
             return await self._questions.ask(question, form)
         except ApplicationError as error:
+            if error.type == INVALID_QUESTION:
+                raise
             failure = JobError(type=error.type or "error", message=error.message, step=question.step)
             raise CallFailed(failure) from None
 

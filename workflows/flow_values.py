@@ -1,11 +1,12 @@
 """What `Flow` takes and raises: inputs, context, keys and failures of calls."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
@@ -17,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_results import Result
     from orchestrator.domain.commands import AgentResult
     from orchestrator.domain.jobs import JobError
-    from orchestrator.domain.questions import beginning
+    from orchestrator.domain.questions import INVALID_QUESTION, beginning
 
 Input = Mapping[str, Any] | BaseModel
 """The input of a call: a mapping, or a model such as the `data` of an earlier result."""
@@ -48,10 +49,23 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def mistake(message: str, kind: str) -> ApplicationError:
+def mistake(message: str, kind: str, *, step: str | None = None) -> ApplicationError:
     """The error of a mistake in workflow code: it fails the job."""
-    error = JobError(type=kind, message=message)
+    error = JobError(type=kind, message=message, step=step)
     return ApplicationError(message, error, type=kind, non_retryable=True)
+
+
+@contextmanager
+def checked_question(step: str) -> Iterator[None]:
+    """While workflow code describes a question: a value that cannot be is a mistake of the code, named by its field."""
+    try:
+        yield
+    except ValidationError as error:
+        faults = [": ".join((*map(str, fault["loc"]), fault["msg"])) for fault in error.errors(include_url=False)]
+        message = "; ".join(faults).replace("Value error, ", "")  # What pydantic writes before a validator's own words.
+        raise mistake(f"question {step!r}: {message}", INVALID_QUESTION, step=step) from None
+    except ValueError as error:
+        raise mistake(f"question {step!r}: {error}", INVALID_QUESTION, step=step) from None
 
 
 def plain(input: Input) -> dict[str, Any]:

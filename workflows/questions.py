@@ -27,8 +27,10 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.answers import VALUES, check_answer
     from orchestrator.domain.commands import Decision
     from orchestrator.domain.errors import InvalidInput
+    from orchestrator.domain.jobs import JobError
     from orchestrator.domain.notes import QuestionAsked, QuestionEnded
     from orchestrator.domain.questions import (
+        INVALID_QUESTION,
         MAX_VALUES_BYTES,
         AnswerInput,
         CarriedQuestions,
@@ -36,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
         PersonAnswer,
         PersonQuestion,
         QuestionKind,
+        check_people,
         with_defaults,
     )
 
@@ -82,7 +85,8 @@ class Questions:
         """Ask a person and wait for the answer. The answer of an earlier run is returned at once.
 
         `model` checks the values beside the schema. Raises `ApplicationError`: `answer_timeout` or `approval_timeout`
-        after the deadline, unless the question says otherwise; `asked_twice` for an id that was used before.
+        after the deadline, unless the question says otherwise; `asked_twice` for an id that was used before;
+        `invalid_question` if `by` names nobody.
         """
         id = question.id
         if id in self._unread:
@@ -129,6 +133,7 @@ class Questions:
         """The question with its times. One of an earlier run keeps its deadline, and is not noted again."""
         if question.id in self._open:
             return self._open[question.id]
+        _check_people(question)
         now = workflow.now()
         deadline = None if question.timeout is None else now + timedelta(seconds=question.timeout)
         question = question.model_copy(update={"asked_at": now, "deadline": deadline})
@@ -267,6 +272,16 @@ def _timeout(question: PersonQuestion) -> ApplicationError:
         type="approval_timeout" if approval else "answer_timeout",
         non_retryable=True,
     )
+
+
+def _check_people(question: PersonQuestion) -> None:
+    try:
+        check_people(question.by)
+    except ValueError as fault:
+        if workflow.patched(names.PATCH_PEOPLE_CHECKED):  # Jobs of earlier releases wait: an administrator may answer.
+            message = f"question {question.id!r}: by: {fault}"
+            error = JobError(type=INVALID_QUESTION, message=message, step=question.step)
+            raise ApplicationError(message, error, type=error.type, non_retryable=True) from None
 
 
 def _answer_of(question: PersonQuestion, input: AnswerInput) -> PersonAnswer:

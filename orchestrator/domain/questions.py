@@ -20,6 +20,8 @@ MAX_FORM_BYTES: Final = 6 * 1024
 MAX_VALUES_BYTES: Final = 32 * 1024
 _MAX_DETAILS_BYTES: Final = 6 * 1024
 _OWNER: Final = "owner"
+INVALID_QUESTION: Final = "invalid_question"
+"""The failure type of a question that workflow code asks wrongly, such as of people who cannot exist."""
 
 
 def check_people(by: tuple[str, ...]) -> tuple[str, ...]:

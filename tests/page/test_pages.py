@@ -304,7 +304,7 @@ async def test_somebody_who_may_answer_sees_the_question_and_nothing_else(
 ):
     desk = await visitor_of((await key(name="front desk"))["Authorization"].removeprefix("Bearer "))
     other = await visitor_of((await key(name="another desk"))["Authorization"].removeprefix("Bearer "))
-    job_id = await start(owner, running, "t_form", by=["key:front desk", "role:viewer"], approval=True)
+    job_id = await start(owner, running, "t_form", by=["key:front desk", "role:admin"], approval=True)
     await running.eventually(job_id, lambda job: bool(job.open_questions))
     await running.services.reader.settle()
     page = f"/ui/jobs/{job_id}"

@@ -324,9 +324,11 @@ CONTINUED: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "turns_continued": _turns_continued,
 }
 # Recorded with releases that did otherwise: they gave every call of one step and agent the same identity, they ignored
-# signals in the second encoding of the Temporal UI, they failed calls of agents that their worker lacked, and they
-# shortened the keys of children within rounds and items to one part. No scenario can make them again.
+# signals in the second encoding of the Temporal UI, they failed calls of agents that their worker lacked, they
+# shortened the keys of children within rounds and items to one part, and they asked people who cannot exist. No
+# scenario can make them again.
 EARLIER = (
+    "asked_nobody",
     "called_again_unnumbered",
     "copied_before_adoption",
     "copied_with_prefix_before_adoption",

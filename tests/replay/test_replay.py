@@ -93,6 +93,7 @@ async def test_a_changed_order_of_steps_is_caught() -> None:
         ("tools_approved", JobState.COMPLETED, None),
         ("paused", JobState.PAUSED, ReasonCode.PAUSED),
         ("waiting_for_approval", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
+        ("asked_nobody", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
     ],
 )
 def test_the_history_gives_the_same_status_for_ever(name: str, state: JobState, reason: ReasonCode | None) -> None:

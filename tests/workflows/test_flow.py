@@ -162,6 +162,22 @@ async def test_only_the_people_that_an_approval_names_decide(engine: Engine) -> 
     assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
 
 
+@pytest.mark.parametrize("name", ["role:viewer", "desk", "key:"])
+@pytest.mark.parametrize(("asker", "step"), [("ask_by", "address"), ("by", "ship")])
+async def test_a_question_to_people_who_cannot_exist_fails_the_job_at_the_call(
+    engine: Engine, asker: str, step: str, name: str
+) -> None:
+    started = await engine.start("f_people", {asker: [name]})
+    if step == "ship":
+        await _answered(engine, started.job_id, "Elm 1")
+    job = await engine.ended(started.job_id)
+    assert job.error is not None
+    assert (job.error.type, job.error.step) == ("invalid_question", step)
+    assert job.error.message.startswith(f"question '{step}': by: {name!r}")
+    assert [question.id for question in job.questions if question.open] == []
+    await _replays(engine, job)
+
+
 async def test_a_paused_flow_starts_no_call_until_it_is_resumed(engine: Engine) -> None:
     started = await engine.start("f_people", {})
     await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
