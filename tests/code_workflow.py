@@ -51,8 +51,11 @@ class AgainWorkflow:
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
         agent = job.input.get("agent", "t_drafter")
-        calls = [call_agent(job, "draft", agent) for _ in range(job.input.get("times", 3))]
-        results = await asyncio.gather(*calls) if job.input.get("gather") else [await call for call in calls]
+        times = range(job.input.get("times", 3))
+        if job.input.get("gather"):
+            results = await asyncio.gather(*(call_agent(job, "draft", agent) for _ in times))
+        else:
+            results = [await call_agent(job, "draft", agent) for _ in times]
         if job.input.get("short"):
             await call_agent(job, "note", "t_drafter")
             await call_agent(job, "note", "t_drafter")

@@ -1,5 +1,7 @@
 """A step and agent called again is another call: in steps, tokens, attempts, effects, over runs, and in copies."""
 
+import gc
+import warnings
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,13 @@ async def test_the_error_of_a_call_that_nobody_catches_names_its_step_and_agent(
     for error in (job.error, row.error):
         assert error is not None
         assert (error.type, error.step, error.agent) == ("provider_rejected", "draft", "t_broken")
+
+
+async def test_a_call_that_fails_leaves_no_other_call_unawaited(engine: Engine) -> None:
+    job = await engine.run("t_again", {"agent": "t_broken"})
+    replayer = Replayer(workflows=[AgainWorkflow], plugins=[OrchestratorPlugin()])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await replayer.replay_workflow(await engine.history(job.id))
+        gc.collect()
+    assert [str(each.message) for each in caught if "never awaited" in str(each.message)] == []
