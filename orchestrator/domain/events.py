@@ -37,6 +37,7 @@ class EventName(StrEnum):
     JOB_RESET = "job.reset"
     JOB_ADOPTED = "job.adopted"
     JOB_CONTINUED = "job.continued"
+    JOB_HISTORY_LONG = "job.history_long"
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"

@@ -13,6 +13,7 @@ PATCH_NUMBERED_CALLS: Final = "numbered-calls"
 PATCH_UNKNOWN_AGENTS_WAIT: Final = "unknown-agents-wait"
 PATCH_KEYS_OF_CHILDREN: Final = "keys-of-children"
 PATCH_PEOPLE_CHECKED: Final = "people-checked"
+PATCH_HISTORY_WATCHED: Final = "history-watched"
 # The header with the numbers of calls, by step and agent, of the earlier runs of a job.
 HEADER_CALLS: Final = "orchestrator-calls"
 # The header with the open questions and the answers of the earlier runs of a job.

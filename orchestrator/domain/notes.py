@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.questions import PersonQuestion
 
+HISTORY_EVENTS: Final = 51_200
+"""Temporal terminates a run whose history has more events, or"""
+_MEBIBYTE: Final = 1024 * 1024
+HISTORY_BYTES: Final = 50 * _MEBIBYTE
+"""more bytes: the defaults of its server (`limit.historyCount.error`, `limit.historySize.error`)."""
+
 
 class Note(BaseModel):
     """One decision. Its class sets `kind`; a reader ignores kinds and fields that it does not know."""
@@ -113,6 +119,25 @@ class ToolChanged(Note):
     parts: tuple[str, ...] = ()
 
 
+class HistoryGrown(Note):
+    """The history of a run is more than half full."""
+
+    kind: Literal["history_grown"] = "history_grown"
+    events: int
+    bytes: int
+
+    @property
+    def text(self) -> str:
+        """How full it is, for people."""
+        size, limit = self.bytes / _MEBIBYTE, HISTORY_BYTES // _MEBIBYTE
+        return f"{self.events:,} of at most {HISTORY_EVENTS:,} events, {size:.1f} of at most {limit} MiB"
+
+    @property
+    def remedy(self) -> str:
+        """What to do, for people."""
+        return "Put longer work into children (flow.run_workflow) or into a plan: each has a history of its own."
+
+
 KINDS: Final[dict[str, type[Note]]] = {
     kind.model_fields["kind"].default: kind
     for kind in (
@@ -127,6 +152,7 @@ KINDS: Final[dict[str, type[Note]]] = {
         FlowBegun,
         CallsExpected,
         ToolChanged,
+        HistoryGrown,
     )
 }
 

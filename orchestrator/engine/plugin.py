@@ -17,6 +17,7 @@ from orchestrator.engine.guarded_service import GuardedService
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import LateValueStore, ValueCodec
 from workflows.call_numbers import CallNumbers
+from workflows.history import HistoryWatch
 from workflows.lifecycle import JobLifecycle
 from workflows.questions import QuestionCarrier
 
@@ -62,7 +63,7 @@ class OrchestratorPlugin(SimplePlugin):
             ),
             workflow_runner=lambda runner: ContainedRunner(sandbox(runner)),
             workflow_failure_exception_types=[OrchestratorError],
-            interceptors=[JobLifecycle(), CallNumbers(), QuestionCarrier()],
+            interceptors=[JobLifecycle(), CallNumbers(), QuestionCarrier(), HistoryWatch()],
         )
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:

@@ -31,6 +31,10 @@ def note_content(notes: Sequence[n.Note]) -> Content | None:
             data = {**_place(note), "agent": note.agent, "server": note.server, "tool": note.tool, "parts": note.parts}
             message = f"MCP server {note.server} changed its tool {note.tool}: {', '.join(note.parts)}."
             return EventType.AGENT_EVENT, EventName.TOOL_CHANGED, message, data
+        case n.HistoryGrown():
+            data = {"events": note.events, "bytes": note.bytes, "most_events": n.HISTORY_EVENTS}
+            message = f"The history of the job is long: {note.text}. {note.remedy}"
+            return EventType.AGENT_EVENT, EventName.JOB_HISTORY_LONG, message, {**data, "most_bytes": n.HISTORY_BYTES}
         case _:
             return None
 

@@ -60,6 +60,7 @@ export type EventName = Open<
   | "job.reset"
   | "job.adopted"
   | "job.continued"
+  | "job.history_long"
   | "job.completed"
   | "job.failed"
   | "job.cancelled"
