@@ -1,10 +1,11 @@
 """Models of OpenAI and of compatible servers, in their own module: the import takes half a second."""
 
-from functools import lru_cache
-from typing import Final
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
 import httpx2
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, omit
+from openai.resources.chat import AsyncChat, AsyncCompletions
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider
@@ -14,6 +15,33 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 MODELS: Final = 100  # Models that are kept: their names may come from requests.
 # Compatible servers know the older field `max_tokens`.
 _COMPATIBLE: Final = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
+
+
+class _Completions(AsyncCompletions):
+    """Sends messages and tools as they are.
+
+    The client would convert each of them with the types of its parameters. That changes nothing in the messages of the
+    model layer, and takes as long as the rest of the request.
+    """
+
+    async def create(self, *, messages: Any, tools: Any = omit, extra_body: Any = None, **more: Any) -> Any:
+        """The response, or the stream of one."""
+        unchanged = {"messages": messages, "tools": tools, **(extra_body or {})}
+        return await super().create(messages=(), extra_body=unchanged, **more)
+
+
+class _Chat(AsyncChat):
+    @cached_property
+    def completions(self) -> AsyncCompletions:
+        """The completions that need no conversion."""
+        return _Completions(self._client)
+
+
+class _Client(AsyncOpenAI):
+    @cached_property
+    def chat(self) -> AsyncChat:
+        """The chats that need no conversion."""
+        return _Chat(self)
 
 
 class OpenAIModels:
@@ -26,14 +54,14 @@ class OpenAIModels:
     @classmethod
     def of_openai(cls, url: str, api_key: str, http: httpx2.AsyncClient) -> "OpenAIModels":
         """Models of OpenAI."""
-        client = AsyncOpenAI(base_url=url, api_key=api_key, http_client=http, max_retries=0)
+        client = _Client(base_url=url, api_key=api_key, http_client=http, max_retries=0)
         return cls(OpenAIProvider(openai_client=client))
 
     @classmethod
     def of_compatible(cls, url: str, api_key: str | None, http: httpx2.AsyncClient) -> "OpenAIModels":
         """Models of a server with OpenAI's protocol."""
         # The client requires a key; servers without accounts ignore it.
-        client = AsyncOpenAI(base_url=url, api_key=api_key or "not-set", http_client=http, max_retries=0)
+        client = _Client(base_url=url, api_key=api_key or "not-set", http_client=http, max_retries=0)
         return cls(OpenAICompatibleProvider("openai-compatible", openai_client=client, profile=_COMPATIBLE))
 
     def _model(self, name: str) -> OpenAIChatModel:
