@@ -30,6 +30,8 @@ from orchestrator.domain.text import error_message
 from orchestrator.domain.turns import DETAIL_FALLBACK, ToolResult, ToolTask
 from orchestrator.domain.usage import Usage
 
+log = structlog.get_logger(__name__)
+
 NOT_STORED: Final = "answer_not_stored"
 
 _NO_LIMIT: Final = timedelta(hours=1)
@@ -153,7 +155,7 @@ class AgentActivities:
         try:
             async with heartbeats(call.beat, 0 if call.local else self._heartbeat_seconds):
                 await self._begin(agent, call)
-                structlog.get_logger().info("agent_call_started")
+                log.info("agent_call_started")
                 result = await self._run(agent, call)
         except asyncio.CancelledError:
             await self._record_cancellation(call)
@@ -192,7 +194,7 @@ class AgentActivities:
             return self._catalogue.agent(call.agent)
         except NotFound:
             pass
-        structlog.get_logger().warning("agent_unknown", worker=self._worker)
+        log.warning("agent_unknown", worker=self._worker)
         call.beat(call.tally.after("waited"))
         hint = self._catalogue.agent_hint(call.agent)
         raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local, hint=hint)
@@ -286,7 +288,6 @@ class AgentActivities:
             facts |= {"tokens": call.usage.total_tokens, "cost": call.usage.cost}
         if failure is not None:
             facts |= {"error": failure.type, "retryable": failure.retryable}
-        log = structlog.get_logger()
         (log.info if failure is None else log.warning)("agent_call_ended", **facts)
 
 

@@ -47,6 +47,7 @@ class Parts:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.workers.aclose()
+        await self.services.starter.writes.settle()
         await self.services.audit.aclose()
         await self.services.limits.aclose()
         await self.backend.aclose()

@@ -189,7 +189,7 @@ class Workers:
             ),
             worker=backend.client.identity,
         )
-        outcomes = OutcomeRecorder(backend.jobs, ResetRepository(backend.database))
+        outcomes = OutcomeRecorder(backend.jobs, backend.attempts, ResetRepository(backend.database))
         return RecordActivities(outcomes, adopter, self.reconciler, clock=now)
 
 

@@ -38,7 +38,7 @@ from orchestrator.domain.text import headline, inert
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.guarded_service import circuit_of
-from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
+from orchestrator.engine.history import HistoryReader, JobHistory
 from orchestrator.engine.history_source import CurrentRun, TemporalHistories
 from orchestrator.engine.inspection import Poller, poller_states
 from orchestrator.engine.namespace import namespace_id
@@ -251,11 +251,8 @@ class TemporalGateway:
 
     async def wait_for_fact(self, job_id: str, matches: Callable[[Fact], bool]) -> bool:
         """Wait for a fact in the job's history. False if the job ended without it. Raises `NotFound`."""
-        async with self._histories.open(job_id) as history, aclosing(history.follow()) as facts:
-            async for fact in facts:
-                if not isinstance(fact, Rewound) and matches(fact):
-                    return True
-        return False
+        async with self._histories.open(job_id) as history:
+            return await history.fact(matches)
 
     async def wait_for_end(self, job_id: str) -> list[Fact]:
         """Wait until the job has ended, and return all its facts. Raises `NotFound`."""

@@ -1,15 +1,14 @@
 """Reads the histories of jobs as stable logs, with one request per job and process that all readers share.
 
-An event enters the log only when the server cannot renumber it any more, and an end only when `describe` shows that no
+An event enters the log only when the server cannot renumber it any more, and an end only when the server shows that no
 other run continues (decision 0014).
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -31,13 +30,6 @@ _PAUSE: Final = 1.0  # Seconds between two tries while Temporal does not answer.
 _PROVISIONAL: Final = frozenset(
     {EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rewound:
-    """The follower continues after `facts`: the beginning of the current log, which is not yielded again."""
-
-    facts: Sequence[Fact]
 
 
 class JobHistory:
@@ -81,38 +73,26 @@ class JobHistory:
         """The facts in the log after a position `(run id, event id)`."""
         return self.log[resume(self.log, position) :]
 
-    async def follow(self, after: tuple[str, int] | None = None) -> AsyncGenerator[Fact | Rewound]:
-        """Yield every fact after a position `(run id, event id)`, then each new one. Ends with the job.
-
-        A `Rewound` comes first if facts are skipped, and again if a reset undoes facts that were yielded. Continues
-        after an outage of Temporal. Raises `NotFound`.
-        """
-        facts: list[Fact] | None = None
+    async def fact(self, matches: Callable[[Fact], bool]) -> bool:
+        """Wait for a fact that matches. False if the job ended without it. Continues after an outage. Raises `NotFound`."""
+        log: list[Fact] | None = None
         at = 0
         while True:
-            if self.run_id and facts is not self.log:
-                if facts is None:
-                    at = resume(self.log, after)
-                    rewound = at > 0
-                else:  # A reset replaced the log.
-                    shared = _common_length(facts, self.log)
-                    rewound = shared < at
-                    at = min(at, shared)
-                facts = self.log
-                if rewound:
-                    yield Rewound(facts[:at])
-            elif facts is not None and at < len(facts):
-                yield facts[at]
-                at += 1
-            elif self.ended:
-                return
-            else:
-                await self._wait_with_retries(whole=True)
+            if log is not self.log:  # At first, and after a reset, which replaced the log.
+                log, at = self.log, 0
+            new_facts = self.log[at:]
+            at += len(new_facts)
+            if any(map(matches, new_facts)):
+                return True
+            if self.ended:
+                return False
+            await self._wait_with_retries(whole=True)
 
     async def follow_events(self, after: tuple[str, int] | None = None) -> AsyncGenerator[list[JobEvent]]:
-        """Yield the events after a position as `follow` yields facts, those that are there at once in one list.
+        """Yield the events after a position `(run id, event id)`, then each new one, those that are there at once in
+        one list. Ends with the job.
 
-        All readers share the events: each is built once.
+        All readers share the events: each is built once. Continues after an outage of Temporal. Raises `NotFound`.
         """
         log: list[Fact] | None = None
         at = 0
@@ -224,9 +204,25 @@ class JobHistory:
                 if not isinstance(last, RunContinued):
                     break
                 run_id, token = last.new_run_id, b""
-        await self._read_page(None)
+        if first or not await self._read_ended():
+            await self._read_page(None)
         while first and self.run_id == first and not self.ended:
             await self._read_page(None)
+
+    async def _read_ended(self) -> bool:
+        """Read the whole job in one request, if its current run has ended, fits in one page, and was never reset.
+
+        The server finds the current run by itself, and its first event names it: `describe` would add nothing.
+        """
+        page = await self._source.page(self._job_id, "", b"", wait=False)
+        events = page.events
+        run_id = events[0].workflow_execution_started_event_attributes.original_execution_run_id
+        last = fact_of(events[-1], run_id)
+        if page.token or not isinstance(last, RUN_ENDS) or any(map(_reset_of, events)):
+            return False
+        await self._replace(run_id, events)
+        self._confirm_end()
+        return True
 
     async def _begin(self, current: CurrentRun) -> None:
         """Read a run and its earlier runs from the first event, and replace the log."""
@@ -236,12 +232,16 @@ class JobHistory:
             page = await self._source.page(self._job_id, current.run_id, token, wait=True)
             events += page.events
             token, has_events = page.token, bool(events)
+        await self._replace(current.run_id, events, token)
+        await self._handle_end(current)
+
+    async def _replace(self, run_id: str, events: list[HistoryEvent], token: bytes = b"") -> None:
+        """Replace the log by the earlier runs and these events of a run, from its first."""
         facts = await self._earlier(events[0])
         self._runs = {fact.run_id for fact in facts}
-        self.log, self.run_id, self._token = facts, current.run_id, token
+        self.log, self.run_id, self._token = facts, run_id, token
         self._tail, self._last_number, self._end, self.ended = [], 0, None, False
-        self._append(events, origins=_origins(events, current.run_id))
-        await self._handle_end(current)
+        self._append(events, origins=_origins(events, run_id))
 
     async def _earlier(self, first: HistoryEvent) -> list[Fact]:
         """The facts of the earlier runs that the run with this `first` event continues, if Temporal still has them."""
@@ -285,7 +285,7 @@ class JobHistory:
         self.log += facts
 
     async def _handle_end(self, current: CurrentRun | None = None) -> None:
-        """After the end of a run, continue with the next run or end the log. Only `describe` confirms an end."""
+        """After the end of a run, continue with the next run or end the log, when `describe` confirms the end."""
         last = self.log[-1] if self.log else None
         if isinstance(last, RunContinued) and last.run_id == self.run_id and self._end is None:
             self.run_id, self._token, self._last_number, self._tail = last.new_run_id, b"", 0, []
@@ -295,6 +295,10 @@ class JobHistory:
             if current.run_id != self.run_id:
                 await self._begin(current)
                 return
+            self._confirm_end()
+
+    def _confirm_end(self) -> None:
+        if self._end is not None:
             self.log.append(self._end)
             self._end, self.ended = None, True
 
@@ -342,11 +346,16 @@ def _origins(events: Sequence[HistoryEvent], run_id: str) -> list[str]:
     origins = [run_id] * len(events)
     first = 0
     for index, event in enumerate(events):
-        reset = event.workflow_task_failed_event_attributes
-        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED and reset.base_run_id:
-            origins[first:index] = [reset.base_run_id] * (index - first)
+        if base := _reset_of(event):
+            origins[first:index] = [base] * (index - first)
             first = index
     return origins
+
+
+def _reset_of(event: HistoryEvent) -> str:
+    """The base run of the reset that the event notes, or ""."""
+    failed = event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+    return event.workflow_task_failed_event_attributes.base_run_id if failed else ""
 
 
 class HistoryReader:

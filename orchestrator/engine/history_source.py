@@ -60,7 +60,8 @@ class HistorySource(Protocol):
         ...
 
     async def page(self, job_id: str, run_id: str, token: bytes, *, wait: bool) -> Page:
-        """Events of a run from its first, or from `token`. With `wait`, a long poll waits for new events.
+        """Events of a run from its first, or from `token`. With `wait`, a long poll waits for new events. "" is the
+        current run.
 
         After the persisted events of an open run, the server shows its workflow task with provisional numbers.
         """

@@ -40,6 +40,7 @@ from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
+from orchestrator.storage.grouped_writes import GroupedWrites, Write
 from orchestrator.storage.late_writes import LateWrites
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
@@ -140,6 +141,7 @@ class AttemptRepository:
         self._repair = _upsert(db, ends, where=attempts.c.completed_at.is_(None))
         self._late: set[asyncio.Task[None]] = set()
         self._late_ends = LateWrites()
+        self._quick_ends = GroupedWrites(db)
 
     async def claim(
         self,
@@ -206,21 +208,36 @@ class AttemptRepository:
         """Record the end of an attempt; a completed one raises the job's progress. Never raises.
 
         If the index does not answer in time, the end is written later, because the attempt's usage must be billed and
-        its claim must end.
+        its claim must end. The end of a completed call that was too quick for a row of its start is written in the
+        background: its result enters the history, which repairs a lost row.
         """
         end = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
         outcome = {"owner": task.owner or None, **end}
         key = _key(task, run_id, attempt)
         started_at = await self._unwritten_start(key)
 
-        async def write() -> None:
-            await self._db.transaction(lambda connection: self._write_end(connection, key, outcome, started_at))
+        def unit(connection: Connection) -> None:
+            self._write_end(connection, key, outcome, started_at)
 
-        if isinstance(await self._try(write, "ended", task, attempt), Unavailable):
-            self._late_ends.add(write)
+        async def write() -> None:
+            await self._db.transaction(unit)
+
+        async def write_in_time() -> None:
+            if isinstance(await self._try(write, "ended", task, attempt), Unavailable):
+                self._late_ends.add(write)
+
+        if started_at is not None and status is AttemptStatus.COMPLETED:
+            await self._quick_ends.add(Write(task.job_id, unit, write_in_time))
+        else:
+            await write_in_time()
+
+    async def written(self, job_id: str) -> None:
+        """Wait for the ends of the job's attempts that are being written in the background."""
+        await self._quick_ends.written(job_id)
 
     async def settle(self) -> None:
         """Try once more to write the missing ends. Call this before the connections are closed."""
+        await self._quick_ends.settle(WRITE_LIMIT)
         await self._late_ends.settle(WRITE_LIMIT)
 
     async def repair(self, job: Job, missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
@@ -247,6 +264,7 @@ class AttemptRepository:
 
     async def for_job(self, job_id: str) -> list[AttemptRow]:
         """Return every attempt of a job, ordered by step, agent, call and number. Raises `Unavailable`."""
+        await self.written(job_id)
         parameters = {"this_job": job_id}
         return await self._db.autocommit(lambda c: [_row(row) for row in c.execute(_OF_JOB, parameters).mappings()])
 

@@ -57,7 +57,7 @@ class HistoryServer:
     def start(self, job_id: str) -> Run:
         run = Run(f"{job_id}-run-1")
         self.jobs[job_id] = [run]
-        self.add(job_id, STARTED)
+        self._begin(job_id, run)
         return run
 
     def run(self, job_id: str) -> Run:
@@ -94,8 +94,13 @@ class HistoryServer:
         end = self.add(job_id, CONTINUED)
         end.workflow_execution_continued_as_new_event_attributes.new_execution_run_id = new.id
         self.jobs[job_id].append(new)
-        start = self.add(job_id, STARTED)
-        start.workflow_execution_started_event_attributes.continued_execution_run_id = run.id
+        self._begin(job_id, new, continued_execution_run_id=run.id)
+
+    def _begin(self, job_id: str, run: Run, **attributes: str) -> None:
+        started = self.add(job_id, STARTED).workflow_execution_started_event_attributes
+        started.original_execution_run_id = run.id
+        for name, value in attributes.items():
+            setattr(started, name, value)
 
     def reset(self, job_id: str, number: int) -> None:
         """Reset the current run to its event `number`: it is terminated, and a new one begins with a copy."""
@@ -122,7 +127,7 @@ class HistoryServer:
         self._ask("page", job_id)
         if token in self.refused:
             raise Unavailable("Temporal refused the token")
-        run = self._find(job_id, run_id)
+        run = self._find(job_id, run_id) if run_id else self.run(job_id)
         first = int(token or b"1")
         if wait and token and run.open and len(run.events) < first:
             await self._poll(job_id, lambda: len(run.events) >= first or not run.open)

@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
-from orchestrator.domain.facts import Fact, RunCompleted, RunReset
+from orchestrator.domain.facts import CancelRequested, Fact, RunCompleted, RunReset, RunTerminated
 from orchestrator.engine import history as module
-from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
+from orchestrator.engine.history import HistoryReader, JobHistory
 from orchestrator.projection.events import EventFold, job_events
 from orchestrator.services.jobs.follower import JobFollower
 from tests.fakes.history_server import (
@@ -350,14 +350,20 @@ async def test_every_follower_sees_the_final_history_once_in_order(seed: int) ->
     server.start(JOB)
     reader = HistoryReader(server, most=1)
     streams = [Stream(reader)]
+    waiters: list[asyncio.Task[list[Fact]]] = []
     written: set[str] = set()
+
+    async def end_of(waiter: HistoryReader) -> list[Fact]:
+        async with waiter.open(JOB) as history:
+            await history.end()
+            return history.log
 
     def note() -> None:
         written.update(f"{run.id}:{event.event_id}" for run in server.jobs[JOB] for event in run.events)
 
     for number in range(chance.randint(5, 25)):
         match chance.choice(
-            ["task", "signal", "signal", "provisional", "half", "continue", "reset", "down", "join", "read"]
+            ["task", "signal", "signal", "provisional", "half", "continue", "reset", "down", "join", "read", "wait"]
         ):
             case "task":
                 server.task(JOB)
@@ -376,6 +382,8 @@ async def test_every_follower_sees_the_final_history_once_in_order(seed: int) ->
             case "join":
                 after = chance.choice([None, *[event.id for event in streams[0].events]])
                 streams.append(Stream(reader, after=after))
+            case "wait":
+                waiters.append(asyncio.create_task(end_of(HistoryReader(server))))
             case "read" if not server.down:
                 async with reader.open(JOB) as history:
                     await history.sync()
@@ -387,6 +395,8 @@ async def test_every_follower_sees_the_final_history_once_in_order(seed: int) ->
     note()
     final = job_events(JOB, await facts_of(server))
     expected = [event.id for event in final]
+    for waiter in waiters:
+        assert await waiter == await facts_of(server)
     for stream in streams:
         seen = [event.id for event in await stream.ended()]
         assert len(set(seen)) == len(seen)
@@ -399,21 +409,43 @@ async def test_every_follower_sees_the_final_history_once_in_order(seed: int) ->
         assert [event for event in stream.events if event.id in by_id] == [by_id[each] for each in kept]
 
 
-async def test_a_rewound_follower_is_given_what_counts(server: HistoryServer) -> None:
+async def test_a_fact_is_awaited_through_a_reset(server: HistoryServer) -> None:
     history = JobHistory(server, JOB)
-    items: list[Fact | Rewound] = []
-
-    async def follow() -> None:
-        items.extend([item async for item in history.follow()])
-
+    task = asyncio.create_task(history.fact(lambda fact: isinstance(fact, CancelRequested)))
     server.add(JOB, SIGNALED, name="undone")
-    task = asyncio.create_task(follow())
     await until(lambda: len(history.log) == 5)
-    await asyncio.sleep(0)
     server.reset(JOB, 2)
+    server.add(JOB, CANCEL_REQUESTED)
+    assert await asyncio.wait_for(task, 5)
     server.add(JOB, COMPLETED)
-    await asyncio.wait_for(task, 5)
-    assert [len(item.facts) for item in items if isinstance(item, Rewound)] == [2]
+    assert not await history.fact(lambda fact: isinstance(fact, RunTerminated))
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_the_end_of_a_job_in_one_page_needs_no_description(known: bool) -> None:
+    server = HistoryServer(page_size=100, round_seconds=60)
+    server.start(JOB)
+    history = JobHistory(server, JOB)
+    if known:
+        server.continue_as_new(JOB)
+    waiting = asyncio.create_task(history.end())
+    await until(lambda: server.polling.get(JOB) == 1)
+    server.add(JOB, COMPLETED)
+    await asyncio.wait_for(waiting, 5)
+    assert history.log == await facts_of(server)
+    assert server.calls[:3] == ["closing", "answer", "page"]
+    assert "current_run" not in server.calls[: 4 if known else 3]
+
+
+async def test_the_end_of_a_reset_job_is_described(server: HistoryServer) -> None:
+    server.reset(JOB, 2)
+    history = JobHistory(server, JOB)
+    waiting = asyncio.create_task(history.end())
+    await until(lambda: server.polling.get(JOB) == 1)
+    server.add(JOB, COMPLETED)
+    await asyncio.wait_for(waiting, 5)
+    assert "current_run" in server.calls
+    assert history.log == await facts_of(server)
 
 
 async def test_events_that_arrive_while_a_reader_looks_at_the_newest(server: HistoryServer, monkeypatch) -> None:

@@ -7,6 +7,7 @@ import structlog
 
 from orchestrator.domain.commands import Outcome
 from orchestrator.domain.errors import Unavailable
+from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.resets import ResetRepository
 
@@ -18,11 +19,13 @@ class OutcomeRecorder:
     """The port `OutcomeLog` over the job index."""
 
     jobs: JobRepository
+    attempts: AttemptRepository
     resets: ResetRepository
 
     async def close(self, outcome: Outcome, *, at: datetime) -> bool:
         """Write the outcome. False if the index does not answer: the job ends anyway, and history repairs the index."""
         try:
+            await self.attempts.written(outcome.job_id)  # The row of the job has the sum of their costs.
             closed = await self.jobs.close(
                 outcome.job_id,
                 state=outcome.state,

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from pydantic import BaseModel
 
 from orchestrator.domain.access import Principal, Scope
@@ -30,9 +31,12 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.access.idempotency import check_idempotency_key
 from orchestrator.services.access.permissions import permitted
 from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.background import Background
 from orchestrator.services.jobs.models import ModelCheck
 from orchestrator.services.jobs.validation import check_whole
 from orchestrator.storage.jobs import JobRecord, JobRepository
+
+log = structlog.get_logger(__name__)
 
 AGENT_STEP = "execute"
 # One call of a framework makes many calls to models.
@@ -100,6 +104,7 @@ class JobStarter:
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     max_input_bytes: int
+    writes: Background = field(default_factory=Background, init=False)
 
     async def start(self, principal: Principal, request: StartRequest) -> Started:
         """Start a job. Starts nothing unless the whole request is valid.
@@ -138,8 +143,15 @@ class JobStarter:
         except OrchestratorError:
             await self.jobs.drop(job.job_id)
             raise
-        await self.jobs.started(job.job_id, run_id, await self.gateway.namespace_id())
+        self.writes.start(self._note_start(job.job_id, run_id), f"start of {job.job_id}")
         return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
+
+    async def _note_start(self, job_id: str, run_id: str) -> None:
+        """Record that Temporal has the job. Without this note, the reconciler asks Temporal for it."""
+        try:
+            await self.jobs.started(job_id, run_id, await self.gateway.namespace_id())
+        except Unavailable as error:
+            log.warning("start_not_noted", job_id=job_id, error=error.message)
 
     async def _refuse_while_away(self, job_id: str) -> None:
         """Raise `Unavailable` while Temporal is away, before a row is written. A job that has a row is not refused."""
