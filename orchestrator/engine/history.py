@@ -74,7 +74,10 @@ class JobHistory:
         return self.log[resume(self.log, position) :]
 
     async def fact(self, matches: Callable[[Fact], bool]) -> bool:
-        """Wait for a fact that matches. False if the job ended without it. Continues after an outage. Raises `NotFound`."""
+        """Wait for a fact that matches. False if the job ended without it.
+
+        Continues after an outage of Temporal. Raises `NotFound`.
+        """
         log: list[Fact] | None = None
         at = 0
         while True:

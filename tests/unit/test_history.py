@@ -342,6 +342,12 @@ async def test_a_thousand_jobs_through_a_small_memory_with_a_follower_that_stays
     assert (await stream.ended())[-1].name == "job.completed"
 
 
+async def log_at_end(reader: HistoryReader) -> list[Fact]:
+    async with reader.open(JOB) as history:
+        await history.end()
+        return history.log
+
+
 @pytest.mark.parametrize("seed", range(200))
 async def test_every_follower_sees_the_final_history_once_in_order(seed: int) -> None:  # noqa: PLR0912
     """Random schedules: whatever a follower saw beyond the final events was undone by a reset, never invented."""
@@ -352,11 +358,6 @@ async def test_every_follower_sees_the_final_history_once_in_order(seed: int) ->
     streams = [Stream(reader)]
     waiters: list[asyncio.Task[list[Fact]]] = []
     written: set[str] = set()
-
-    async def end_of(waiter: HistoryReader) -> list[Fact]:
-        async with waiter.open(JOB) as history:
-            await history.end()
-            return history.log
 
     def note() -> None:
         written.update(f"{run.id}:{event.event_id}" for run in server.jobs[JOB] for event in run.events)
@@ -383,7 +384,7 @@ async def test_every_follower_sees_the_final_history_once_in_order(seed: int) ->
                 after = chance.choice([None, *[event.id for event in streams[0].events]])
                 streams.append(Stream(reader, after=after))
             case "wait":
-                waiters.append(asyncio.create_task(end_of(HistoryReader(server))))
+                waiters.append(asyncio.create_task(log_at_end(HistoryReader(server))))
             case "read" if not server.down:
                 async with reader.open(JOB) as history:
                     await history.sync()
