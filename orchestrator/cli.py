@@ -21,6 +21,7 @@ from orchestrator.commandline.jobs.app import jobs
 from orchestrator.commandline.jobs.completion import targets
 from orchestrator.commandline.jobs.controls import add_controls
 from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, Overwrite, connection, settings_of
+from orchestrator.commandline.schedules.app import schedules
 from orchestrator.commandline.terminal.exits import FAILED, Refused, leave, say, warn
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
@@ -166,6 +167,7 @@ def run(  # noqa: PLR0917 - options, which are given by name
 
 add_controls(jobs)
 app.add_typer(jobs, name="jobs")
+app.add_typer(schedules, name="schedules")
 keys = typer.Typer(help="API keys, issued without the API.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 

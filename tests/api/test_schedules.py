@@ -134,6 +134,7 @@ async def test_a_run_is_an_ordinary_job_that_names_its_schedule(user: httpx2.Asy
     triggered = await user.post(f"{path}/trigger")
     assert triggered.status_code == 202, triggered.text
     job_id = triggered.json()["job_id"]
+    assert (await user.get(f"/v1/jobs/{job_id}")).status_code == 200, "the run is read at once"
     job = await job_of(user, job_id)
     assert (job["status"], job["workflow_id"], job["input"]) == ("completed", "t_three", {"topic": "tea"})
     assert job["labels"] == {"team": "tea", "started_by": "schedule", "schedule": schedule["schedule_id"]}

@@ -7,6 +7,7 @@ from typing import Final
 from orchestrator.commandline.terminal.exits import Refused
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION: Final = r"(\d{1,6})([smhdw])"
 
 
 def moment(text: str, flag: str, now: datetime) -> datetime:
@@ -14,7 +15,7 @@ def moment(text: str, flag: str, now: datetime) -> datetime:
 
     Raises `Refused`.
     """
-    age = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    age = re.fullmatch(_DURATION, text)
     try:
         if age:
             return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
@@ -24,6 +25,14 @@ def moment(text: str, flag: str, now: datetime) -> datetime:
             f"invalid {flag} {text!r}: expected an age such as 30m, 2h or 7d, or a time such as 2026-01-31T12:00"
         ) from fault
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def seconds_of(text: str, flag: str) -> int:
+    """A duration (`90s`, `30m`, `6h`, `1d`, `1w`) in seconds. Raises `Refused`."""
+    parts = re.fullmatch(_DURATION, text)
+    if parts is None:
+        raise Refused(f"invalid {flag} {text!r}: expected a duration such as 90m, 6h or 1d")
+    return round(timedelta(**{_UNITS[parts[2]]: int(parts[1])}).total_seconds())
 
 
 def span(seconds: float) -> str:

@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 _READS_AT_ONCE: Final = 10
 _CREATING: Final = timedelta(minutes=1)  # A younger row without a schedule in Temporal may be of a request that runs.
+_RECORDING: Final = timedelta(seconds=2)
+_LOOK: Final = timedelta(milliseconds=50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,16 @@ class Schedules:
         """Start a run now, also of a paused schedule. Returns its job id; None if the overlap policy holds it back."""
         row = await self._changeable(principal, schedule_id)
         job_id = await self.temporal.trigger(schedule_id, overlap)
+        if job_id is not None:
+            await self._recorded(job_id)
         return await self._read(row), job_id
+
+    async def _recorded(self, job_id: str) -> None:
+        """Wait until the run is a job of its owner, who reads it next. Without a worker, it is one only later."""
+        for _ in range(_RECORDING // _LOOK):
+            if await self.starter.jobs.get(job_id) is not None:
+                return
+            await asyncio.sleep(_LOOK.total_seconds())
 
     async def backfill(
         self, principal: Principal, schedule_id: str, *, start: datetime, end: datetime, overlap: Overlap
