@@ -4,6 +4,7 @@ The first turn has the activity of any agent call. Its result says what the work
 history alone decides, and workflow code needs no catalogue. Messages and long values are stored beside the job.
 """
 
+from functools import cache
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -75,12 +76,18 @@ class ToolRequest(TurnMessage):
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Only what is said: a turn of hundreds of calls stays in history, where the status reads it."""
-        fields = type(self).model_fields
+        defaults = _defaults(type(self))
         return {
             name: value
             for name, value in handler(self).items()
-            if fields[name].is_required() or getattr(self, name) != fields[name].get_default(call_default_factory=True)
+            if name not in defaults or getattr(self, name) != defaults[name]
         }
+
+
+@cache
+def _defaults(message: type[TurnMessage]) -> dict[str, Any]:
+    fields = message.model_fields.items()
+    return {name: each.get_default(call_default_factory=True) for name, each in fields if not each.is_required()}
 
 
 class ChangedTool(TurnMessage):

@@ -4,7 +4,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import httpx2
-from openai import AsyncOpenAI, omit
+from openai import AsyncOpenAI
 from openai.resources.chat import AsyncChat, AsyncCompletions
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
@@ -16,18 +16,21 @@ MODELS: Final = 100  # Models that are kept: their names may come from requests.
 # Compatible servers know the older field `max_tokens`.
 _COMPATIBLE: Final = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
 
+# The parameters of a request that the client itself needs.
+_OWN: Final = ("model", "stream", "timeout", "extra_headers", "extra_query")
+
 
 class _Completions(AsyncCompletions):
-    """Sends messages and tools as they are.
+    """Sends the body of a request as it is.
 
-    The client would convert each of them with the types of its parameters. That changes nothing in the messages of the
-    model layer, and takes as long as the rest of the request.
+    The client would convert each message and tool with the types of its parameters. That changes nothing in what the
+    model layer sends, and takes as long as the rest of the request.
     """
 
-    async def create(self, *, messages: Any, tools: Any = omit, extra_body: Any = None, **more: Any) -> Any:
+    async def create(self, *, extra_body: Any = None, **parameters: Any) -> Any:
         """The response, or the stream of one."""
-        unchanged = {"messages": messages, "tools": tools, **(extra_body or {})}
-        return await super().create(messages=(), extra_body=unchanged, **more)
+        own = {name: parameters.pop(name) for name in _OWN if name in parameters}
+        return await super().create(messages=(), **own, extra_body={**parameters, **(extra_body or {})})
 
 
 class _Chat(AsyncChat):
