@@ -1,7 +1,6 @@
 """The activity of one tool call: its type is `<agent>.<tool>`. The runtime does the work (decision 0035)."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ from orchestrator.domain.ports import ToolRuntime
 from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.text import cut, name, whole_message
-from orchestrator.domain.turns import PREVIEW_CHARACTERS, TOOL_TIMEOUT, ToolResult, ToolTask
+from orchestrator.domain.turns import PREVIEW_CHARACTERS, TOOL_TIMEOUT, ToolResult, ToolTask, result_digest
 
 # Faults of code: another attempt fails in the same way.
 _FAULTS_OF_CODE: Final = (TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
-_DIGEST_LENGTH: Final = 16
 
 
 @dataclass(slots=True)
@@ -150,11 +148,10 @@ async def _limit(call: _Call, label: str) -> AsyncIterator[None]:
 
 
 def _result(task: ToolTask, text: str, attempt: int) -> ToolResult:
-    data = text.encode(errors="replace")
     return ToolResult(
         tool=task.tool,
         preview=cut(text, PREVIEW_CHARACTERS) if len(text) > PREVIEW_CHARACTERS else cut(text),
-        bytes=len(data),
-        digest=hashlib.sha256(data).hexdigest()[:_DIGEST_LENGTH],
+        bytes=len(text.encode(errors="replace")),
+        digest=result_digest(text),
         attempt=attempt,
     )

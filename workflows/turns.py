@@ -168,6 +168,7 @@ class _Loop:
             last=last,
             tokens=turn.tokens + sizes // 4,
             invalid=turn.invalid,
+            conversation=turn.conversation,
         )
 
     async def _next_task(self, turn: TurnTask) -> AgentTask:

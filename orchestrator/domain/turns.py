@@ -4,7 +4,7 @@ The first turn has the activity of any agent call. Its result says what the work
 history alone decides, and workflow code needs no catalogue. Messages and long values are stored beside the job.
 """
 
-from functools import cache
+import hashlib
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -27,6 +27,7 @@ MCP_TOOL_CHANGED: Final = "mcp_tool_changed"  # The error type of a pinned MCP t
 DETAIL_FALLBACK: Final = "fallback"  # In the details of an error: the model that is asked next.
 
 _ASK_SECONDS: Final = 7 * 86_400.0
+_DIGEST_LENGTH: Final = 16
 
 
 class ToolFailed(AgentError):
@@ -76,18 +77,18 @@ class ToolRequest(TurnMessage):
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Only what is said: a turn of hundreds of calls stays in history, where the status reads it."""
-        defaults = _defaults(type(self))
         return {
             name: value
             for name, value in handler(self).items()
-            if name not in defaults or getattr(self, name) != defaults[name]
+            if name not in _REQUEST_DEFAULTS or getattr(self, name) != _REQUEST_DEFAULTS[name]
         }
 
 
-@cache
-def _defaults(message: type[TurnMessage]) -> dict[str, Any]:
-    fields = message.model_fields.items()
-    return {name: each.get_default(call_default_factory=True) for name, each in fields if not each.is_required()}
+_REQUEST_DEFAULTS: Final = {
+    name: each.get_default(call_default_factory=True)
+    for name, each in ToolRequest.model_fields.items()
+    if not each.is_required()
+}
 
 
 class ChangedTool(TurnMessage):
@@ -107,6 +108,7 @@ class AgentTurn(TurnMessage):
     max_cost: float | None = None
     tokens: int = Field(default=0, description="Tokens of the conversation so far.")
     invalid: int = Field(default=0, description="Turns in a row with nothing but faults.")
+    conversation: str = Field(default="", description="The name of the conversation up to here.")
 
 
 class ToolAnswer(TurnMessage):
@@ -128,6 +130,7 @@ class TurnTask(TurnMessage):
     last: Literal["", "turns", "cost"] = Field(default="", description="Why this turn gets no tools: it must answer.")
     tokens: int = Field(default=0, description="Tokens of the conversation so far.")
     invalid: int = 0
+    conversation: str = Field(default="", description="The name of the conversation before this turn.")
 
 
 class ToolTask(TurnMessage):
@@ -167,6 +170,11 @@ class TurnState(TurnMessage):
     attempts: int = 0
     fallback: int = 0
     model: str | None = None
+
+
+def result_digest(text: str) -> str:
+    """The digest of a tool's result."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:_DIGEST_LENGTH]
 
 
 def is_tool_path(path: str) -> bool:

@@ -9,12 +9,14 @@ from pydantic import BaseModel, Field
 
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.ports import ArtifactStore
-from orchestrator.domain.turns import ChangedTool, ToolAnswer
+from orchestrator.domain.turns import ChangedTool, ToolAnswer, result_digest
+from orchestrator.runtime.recent import Recent
 
 _TURN: Final = "turn:"
 _RESULT: Final = "result:"
 _TOOLS: Final = "tools:"
 _DEFINITIONS: Final = "definitions:"
+_MOST: Final = 4_000_000  # Characters of the results in memory.
 
 
 class TurnRecord(BaseModel):
@@ -51,6 +53,7 @@ class TurnRecords:
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
+        self._recent_results: Recent[tuple[str, str, str], StoredResult] = Recent(_MOST)
 
     async def turns(self, task: AgentTask, last: int) -> list[TurnRecord]:
         """The first turns of a call, in order. Raises `LookupError` if one is missing, `Unavailable`."""
@@ -66,10 +69,11 @@ class TurnRecords:
         body = (await self._store.named(job_id, [_TURN + id])).get(_TURN + id)
         return None if body is None else TurnRecord.model_validate(body)
 
-    async def keep_turn(self, task: AgentTask, number: int, record: TurnRecord) -> None:
-        """Store a turn. Raises `Unavailable`."""
-        body = json.loads(record.model_dump_json())
-        await self._store.put(task.job_id, _TURN + turn_id(task, number), body)
+    async def keep_turn(self, task: AgentTask, number: int, record: TurnRecord) -> int:
+        """Store a turn and return the characters of its JSON. Raises `Unavailable`."""
+        text = record.model_dump_json()
+        await self._store.put(task.job_id, _TURN + turn_id(task, number), json.loads(text))
+        return len(text)
 
     async def result(self, job_id: str, id: str) -> StoredResult | None:
         """The result of a tool call by the id of its activity. Raises `Unavailable`."""
@@ -80,9 +84,23 @@ class TurnRecords:
         bodies = await self._store.named(job_id, [_RESULT + id for id in ids])
         return {name.removeprefix(_RESULT): StoredResult.model_validate(body) for name, body in bodies.items()}
 
+    async def results_of(self, job_id: str, answers: Sequence[ToolAnswer]) -> dict[str, StoredResult]:
+        """The results of answered tool calls by the ids of their activities. Raises `Unavailable`.
+
+        Those in memory are used if their digest is that of the answer: a reset may have made a call again elsewhere.
+        """
+        results: dict[str, StoredResult] = {}
+        for answer in answers:
+            recent = self._recent_results.get((job_id, answer.stored, answer.digest))
+            if recent is not None:
+                results[answer.stored] = recent
+        missing = [answer.stored for answer in answers if answer.stored and answer.stored not in results]
+        return results | await self.results(job_id, missing)
+
     async def keep_result(self, job_id: str, id: str, result: StoredResult) -> None:
         """Store the result of a tool call. Raises `Unavailable`."""
         await self._store.put(job_id, _RESULT + id, result.model_dump())
+        self._recent_results.add((job_id, id, result_digest(result.text)), result, len(result.text))
 
     async def tools(self, job_id: str, call: str, agent: str) -> ListedTools | None:
         """The tools that a call listed, or None; earlier releases stored one list per agent. Raises `Unavailable`."""

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from pydantic_ai import ModelSettings
 from pydantic_ai.messages import (
-    ModelMessage,
     ModelRequest,
     ModelResponse,
     ToolCallPart,
@@ -40,6 +39,7 @@ from orchestrator.runtime.requests import answer_tool, response_of
 from orchestrator.runtime.responses import is_whole, says_nothing
 from orchestrator.runtime.results import agent_result
 from orchestrator.runtime.toolbox import Offer, beginning, offers
+from orchestrator.runtime.turn_conversations import EarlierTurns, TurnConversations, conversation_name
 from orchestrator.runtime.turn_messages import (
     ANSWER_TOOL,
     FRAMING,
@@ -62,17 +62,16 @@ _FIRST: Final = TurnTask(number=1)
 
 @dataclass(slots=True)
 class _Turn:
-    """One turn while it runs. `history` are the messages before its request."""
+    """One turn while it runs. `conversation` is what was said before its request."""
 
     agent: Agent
     task: AgentTask
     turn: TurnTask
     digest: str
-    history: list[ModelMessage]
+    conversation: EarlierTurns
     request: ModelRequest
     box: list[Offer]
     cut: bool
-    records: Sequence[TurnRecord]
     is_repeated: bool
 
     @property
@@ -95,6 +94,7 @@ class TurnRunner:
     ) -> None:
         self._models = models
         self._records = records
+        self._conversations = TurnConversations(records)
         self._mcp_tools = mcp_tools
         self._catalogue = catalogue
         self._clock = clock
@@ -107,39 +107,30 @@ class TurnRunner:
         """
         turn = task.turn or _FIRST
         prompt = user_prompt(task)
-        records = await self._earlier(task, turn)
-        digest = digest_of(prompt, records[-1] if records else None, turn.answers)
+        conversation = await self._conversations.before(task, turn)
+        digest = digest_of(prompt, conversation.last, turn.answers)
         is_repeated = attempt > task.earlier + 1
         if is_repeated:
             stored = await self._records.turn(task.job_id, turn_id(task, turn.number))
             if stored is not None and stored.digest == digest:
                 return stored.result
         request, cut = first_request(prompt), False
-        if records:
-            ids = [answer.stored for answer in turn.answers if answer.stored]
-            results = await self._records.results(task.job_id, ids)
-            request, cut = next_request(records[-1], turn.answers, results, turn.last)
-        cut = cut or any(record.cut for record in records)
-        history = [message for record in records for message in messages_of(record)]
+        if conversation.last is not None:
+            results = await self._records.results_of(task.job_id, turn.answers)
+            request, cut = next_request(conversation.last, turn.answers, results, turn.last)
+        cut = cut or any(record.cut for record in conversation.records)
         listed = await self._mcp_tools.listed(agent, task)
         box = self._box(agent, listed, cut=cut)
-        current_turn = _Turn(agent, task, turn, digest, history, request, box, cut, records, is_repeated)
+        current_turn = _Turn(agent, task, turn, digest, conversation, request, box, cut, is_repeated)
         record = await self._ask(current_turn, answer_text, prompt)
         if listed.changed and turn.number == 1:
             record.result = record.result.model_copy(update={"changed_tools": listed.changed})
         try:
-            await self._records.keep_turn(task, turn.number, record)
+            await self._conversations.keep(task, turn, conversation, record)
         except Unavailable as error:  # The model has answered: its answer is billed.
             usage = record.result.usage
             raise AgentError(error.message, kind=error.code, retryable=True, usage=usage) from error
         return record.result
-
-    async def _earlier(self, task: AgentTask, turn: TurnTask) -> list[TurnRecord]:
-        try:
-            return await self._records.turns(task, turn.number - 1)
-        except LookupError as error:
-            message = f"A turn of this conversation is missing in the store: {error}. Was it deleted?"
-            raise AgentError(message, kind="conversation_lost", retryable=False) from None
 
     def _box(self, agent: Agent, listed: ListedTools, *, cut: bool) -> list[Offer]:
         """The agent's tools."""
@@ -192,7 +183,7 @@ class TurnRunner:
         )
         return await response_of(
             model,
-            [*turn.history, request],
+            [*turn.conversation.messages, request],
             settings=settings,
             parameters=parameters,
             answer_text=answer_text,
@@ -293,6 +284,7 @@ class TurnRunner:
                 max_cost=turn.agent.max_cost,
                 tokens=usage.total_tokens,
                 invalid=invalid,
+                conversation=conversation_name(),
             ),
         )
 
@@ -347,8 +339,9 @@ def _with_files(turn: _Turn, deliverables: list[Deliverable]) -> list[Deliverabl
     """The deliverables of the answer, after the files that the agent wrote; the last version of each counts."""
     files: dict[str, Deliverable] = {}
     answered = {answer.number for answer in turn.turn.answers if answer.status == "completed"}
-    for place, record in enumerate(turn.records):
-        is_newest = place == len(turn.records) - 1
+    records = turn.conversation.records
+    for place, record in enumerate(records):
+        is_newest = place == len(records) - 1
         for number, call in enumerate(calls_of(messages_of(record)[-1]), 1):
             is_made = number in answered if is_newest else number not in record.faults
             arguments = arguments_of(call)
