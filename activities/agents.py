@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from temporalio import activity
@@ -16,7 +16,6 @@ from activities import budgets, tries
 from activities.deltas import CallText
 from activities.errors import application_error, job_error
 from activities.heartbeats import HEARTBEAT_SECONDS, heartbeats
-from activities.tools import ToolActivities
 from orchestrator.domain import names
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
@@ -40,6 +39,13 @@ _SAME_FOR_ALL_MODELS: Final = frozenset(
     {"invalid_input", "budget_exceeded", "agent_misconfigured", "conversation_lost", "secret_missing", NOT_STORED}
 )
 _BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
+
+
+class ToolCalls(Protocol):
+    """Makes tool calls: `ToolActivities`, or what opens its runtime first."""
+
+    async def run(self, task: ToolTask) -> ToolResult:
+        """One attempt of one tool call."""
 
 
 @dataclass(slots=True)
@@ -83,7 +89,7 @@ class AgentActivities:
         *,
         bus: DeltaBus,
         results: ResultKeeper,
-        tools: ToolActivities | None = None,
+        tools: ToolCalls | None = None,
         worker: str = "",
         last_error: tries.LastError = tries.last_error,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,

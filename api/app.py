@@ -66,11 +66,9 @@ def create_app(
         redoc_url=None,
     )
     app.state.api = state
-    app.include_router(health.router)
-    app.include_router(documents.router)
-    for surface in (*SURFACES, PAGE):
-        for router in surface.routers:
-            app.include_router(router)
+    # Not `include_router`: it builds each route a second time, to add prefixes and dependencies, which ours have already.
+    for router in (health.router, documents.router, *(part for each in (*SURFACES, PAGE) for part in each.routers)):
+        app.router.routes.extend(router.routes)
     app.add_exception_handler(HTTPException, _refused)
     # The last middleware added is the outermost.
     app.add_middleware(HeadAsGet)
@@ -88,7 +86,6 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = api_state(app)
     state.closing.clear()
-    _build_routes(app)
     try:
         await state.source.services()
     except Unavailable as fault:
@@ -97,13 +94,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     state.closing.set()
     await state.source.aclose()
-
-
-def _build_routes(app: FastAPI) -> None:
-    """Build every route now. FastAPI builds a route at its first comparison with a request, while a caller waits."""
-    request = {"type": "http", "method": "GET", "path": "/", "headers": []}
-    for route in app.router.routes:
-        route.matches(request)
 
 
 async def _refused(request: Request, fault: Exception) -> Response:

@@ -13,7 +13,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.connections import ConnectionLimits, OpenConnections
 from api.hardening import ApiOptions
-from api.sockets import SocketMetrics
+from api.sockets import SocketLimits, SocketMetrics
 from api.streaming import EncodedFrames, SharedFrames
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound
@@ -44,6 +44,7 @@ class ApiState:
     source: ServiceSource
     registry: CollectorRegistry
     sockets: SocketMetrics
+    socket_limits: SocketLimits = field(default_factory=SocketLimits)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     started: float = field(default_factory=time.monotonic)
     options: Callable[[], ApiOptions] = ApiOptions

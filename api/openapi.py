@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from api import health
 from api.dialects.surface import Surface
 from api.prefix import located
+from api.routes import documented
 from api.security import scopes_of
 from api.surfaces import SURFACES
 from api.v1.document import (
@@ -69,6 +70,7 @@ def document_of(surface: Surface) -> Document:
 def _built(name: str) -> Document:
     surface = next(surface for surface in SURFACES if surface.name == name)
     routes = [route for router in surface.routers for route in router.routes if isinstance(route, APIRoute)]
+    documented(routes)
     document = _native(routes) if surface is DEVORA else _plain(surface, routes)
     cleaned: Document = _without_marks(document)
     return cleaned
@@ -82,7 +84,9 @@ def _plain(surface: Surface, routes: list[APIRoute]) -> Document:
 
 def _native(routes: list[APIRoute]) -> Document:
     """Return the native document: title and logo are documented (M-048), the introduction follows the description."""
-    routes = [*routes, *(route for route in health.router.routes if isinstance(route, APIRoute))]
+    probes = [route for route in health.router.routes if isinstance(route, APIRoute)]
+    documented(probes)
+    routes = [*routes, *probes]
     description = f"{DESCRIPTION}\n\n{INTRODUCTION}"
     document = get_openapi(title=TITLE, version=VERSION, description=description, tags=TAGS, routes=routes)
     document["info"]["x-logo"] = LOGO

@@ -1,6 +1,6 @@
 """The route class of every surface: refuses unknown parameters and answers errors in its surface's shape (C-11)."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import cached_property
 from inspect import isclass
 from typing import Any, Final
@@ -9,6 +9,7 @@ import structlog
 from fastapi.dependencies.utils import solve_dependencies
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.utils import create_model_field
 from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +21,8 @@ from api.revocation import while_valid
 from api.validation import invalid_request, unknown_query
 
 log = structlog.get_logger(__name__)
+
+Responses = dict[int | str, dict[str, Any]]
 
 # Monitors add a parameter to avoid caches, and browsers keep such addresses.
 ANY_QUERY: Final = frozenset({"/health", "/readiness", "/api/health", "/api/openapi.json"})
@@ -33,6 +36,16 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
     """
 
     class ErrorRoute(APIRoute):
+        def __init__(self, *args: Any, responses: Responses | None = None, **options: Any) -> None:
+            # Only the document needs the models of further responses. FastAPI would build each here, which takes longer
+            # than the rest of the route; `documented` builds them.
+            described = {
+                status: {name: value for name, value in response.items() if name != "model"}
+                for status, response in (responses or {}).items()
+            }
+            super().__init__(*args, responses=described, **options)
+            self.responses = responses or {}
+
         @cached_property
         def _query_names(self) -> frozenset[str]:
             return _query_names(self)
@@ -84,6 +97,16 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
             )
 
     return ErrorRoute
+
+
+def documented(routes: Iterable[APIRoute]) -> None:
+    """Build the models of further responses, which the OpenAPI document shows."""
+    for route in routes:
+        for status, response in route.responses.items():
+            if "model" in response and status not in route.response_fields:
+                name = f"Response_{status}_{route.unique_id}"
+                field = create_model_field(name=name, type_=response["model"], mode="serialization")
+                route.response_fields[status] = field
 
 
 def _query_names(route: APIRoute) -> frozenset[str]:

@@ -60,9 +60,10 @@ class SocketLimits:
     grace: float = 5.0
 
 
-def socket_limits() -> SocketLimits:
-    """Return the limits of every socket. It is a dependency, so that an application can override it."""
-    return SocketLimits()
+def socket_limits(websocket: WebSocket) -> SocketLimits:
+    """Return the limits of every socket of the application."""
+    limits: SocketLimits = websocket.app.state.api.socket_limits
+    return limits
 
 
 class SocketMetrics:

@@ -4,11 +4,8 @@ Each command imports its module when it runs, so that `--help` and invalid optio
 """
 # ruff: noqa: PLC0415 - see above
 
-import gc
 import os
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -23,6 +20,7 @@ from orchestrator.commandline.jobs.controls import add_controls
 from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, Overwrite, connection, settings_of
 from orchestrator.commandline.schedules.app import schedules
 from orchestrator.commandline.terminal.exits import FAILED, Refused, leave, say, warn
+from orchestrator.composition.imports import quick_imports
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import Tier
@@ -78,7 +76,7 @@ def dev(
     Prints a line that begins with `ready` once jobs can run. Ctrl-C stops it; jobs continue at the next start.
     If TEMPORAL_ADDRESS is set, it uses that Temporal server and starts none.
     """
-    with _quick_import():
+    with quick_imports():
         from orchestrator.commandline import dev as command
 
     ports = command.DevPorts(host=host, api=port, temporal=temporal_port, ui=ui_port)
@@ -96,7 +94,7 @@ def temporal(port: TemporalPort = 7233, ui_port: UiPort = 8233, data_dir: DataDi
 @app.command()
 def api(host: Host = "127.0.0.1", port: ApiPort = 8000, data_dir: DataDir = None) -> None:
     """Run the HTTP API alone. TEMPORAL_ADDRESS names Temporal, which may start later."""
-    with _quick_import():
+    with quick_imports():
         from orchestrator.commandline import api as command
 
     raise typer.Exit(command.run(settings_of(data_dir), host, port))
@@ -116,7 +114,7 @@ def worker(
     data_dir: DataDir = None,
 ) -> None:
     """Run a worker alone; any number may run. TEMPORAL_ADDRESS names Temporal; the worker waits for it."""
-    with _quick_import():
+    with quick_imports():
         from orchestrator.commandline import worker as command
 
     raise typer.Exit(command.run(settings_of(data_dir), framework, adapter, create_namespace=create_namespace))
@@ -265,7 +263,7 @@ def doctor(
     data_dir: DataDir = None,
 ) -> None:
     """Check this installation: report problems and how to fix them. Exit code 1 if a check failed."""
-    with _quick_import():
+    with quick_imports():
         from orchestrator.commandline.doctor import command
         from orchestrator.commandline.terminal.console import Output
 
@@ -311,16 +309,6 @@ def main() -> NoReturn:
     except BaseException:  # noqa: BLE001 - the process edge: no exception may reach the interpreter's own exit
         code = _fail(traceback.format_exc(), FAILED)
     leave(code)
-
-
-@contextmanager
-def _quick_import() -> Iterator[None]:
-    """Import without the garbage collector: it would take a sixth of the time and free nothing."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _exit_code(end: SystemExit) -> int:

@@ -1,4 +1,4 @@
-"""Opens the runtime that calls models. It is imported at the first call: the provider libraries load slowly."""
+"""Opens the runtime that calls models. It is imported once the process serves: the provider libraries load slowly."""
 
 import os
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from orchestrator.composition.backend import Backend, now
 from orchestrator.delivery.pages import PageReader
 from orchestrator.domain.catalogue import Catalogue
+from orchestrator.runtime import models as model_sources
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.mcp_servers import McpServers
 from orchestrator.runtime.mcp_tools import McpTools
@@ -39,19 +40,24 @@ class OpenRuntime:
 
 def open_runtime(settings: Settings, bulkhead: Bulkhead, catalogue: Catalogue, backend: Backend) -> OpenRuntime:
     """The agent runtime over the providers that the settings configure."""
-    models = ModelSource(
-        ModelConfig(
-            default_model=settings.default_model,
-            llm_base_url=settings.llm_base_url,
-            llm_api_key=_plain(settings.llm_api_key),
-            openai_api_key=_plain(settings.openai_api_key),
-            anthropic_api_key=_plain(settings.anthropic_api_key),
-            drafted=settings.model_providers().drafted,
-            always_stream=settings.always_stream,
-        ),
-        bulkhead,
+    return runtime_of(ModelSource(_model_config(settings), bulkhead), settings, bulkhead, catalogue, backend)
+
+
+def import_providers(settings: Settings) -> None:
+    """Import the clients of the providers that the settings configure."""
+    model_sources.import_providers(_model_config(settings))
+
+
+def _model_config(settings: Settings) -> ModelConfig:
+    return ModelConfig(
+        default_model=settings.default_model,
+        llm_base_url=settings.llm_base_url,
+        llm_api_key=_plain(settings.llm_api_key),
+        openai_api_key=_plain(settings.openai_api_key),
+        anthropic_api_key=_plain(settings.anthropic_api_key),
+        drafted=settings.model_providers().drafted,
+        always_stream=settings.always_stream,
     )
-    return runtime_of(models, settings, bulkhead, catalogue, backend)
 
 
 def runtime_of(

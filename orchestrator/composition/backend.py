@@ -11,7 +11,6 @@ import uuid6
 from temporalio.client import Client
 
 from orchestrator.bus.memory import MemoryBus
-from orchestrator.bus.over_redis import RedisBus, open_redis
 from orchestrator.delivery.look_ups import LookUps
 from orchestrator.domain.errors import Misconfigured
 from orchestrator.domain.ports import ValueStore
@@ -42,6 +41,7 @@ from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.values import CachedValues, ValueRepository
 
 if TYPE_CHECKING:
+    from orchestrator.bus.over_redis import RedisBus
     from orchestrator.storage.bucket import ValueBucket
 
 # Seconds that a call's start may wait for its end: a short call then costs one transaction instead of two.
@@ -80,7 +80,7 @@ class Backend:
     trail: AuditRepository
     keys: KeyRepository
     issued_keys: IssuedKeys
-    bus: MemoryBus | RedisBus
+    bus: "MemoryBus | RedisBus"
     look_ups: LookUps
     partials: PartialOutputs
     reader: JobReader
@@ -188,9 +188,13 @@ def _value_store(settings: Settings, database: Database) -> ValueStore:
     return ValueRepository(database) if settings.value_store_url is None else open_value_store(settings.value_store_url)
 
 
-def _bus(settings: Settings) -> MemoryBus | RedisBus:
+def _bus(settings: Settings) -> "MemoryBus | RedisBus":
     url = redis_url(settings)
-    return MemoryBus() if url is None else RedisBus(open_redis(url))
+    if url is None:
+        return MemoryBus()
+    from orchestrator.bus.over_redis import RedisBus, open_redis  # noqa: PLC0415 - slow to import
+
+    return RedisBus(open_redis(url))
 
 
 def secret_key_of(settings: Settings) -> SecretKey:

@@ -1,12 +1,14 @@
 """Builds the workers of one process: for jobs, for webhook deliveries, and for the agents of one framework."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from temporalio.worker import Worker
 
-from activities.agents import AgentActivities
+from activities.agents import AgentActivities, ToolCalls
 from activities.children import ChildActivities
 from activities.conversations import ConversationActivities
 from activities.records import RecordActivities
@@ -14,6 +16,7 @@ from activities.registry import activities
 from activities.tools import ToolActivities
 from activities.webhooks import WebhookActivities
 from orchestrator.composition.backend import Backend, now
+from orchestrator.composition.lazy_runtime import LazyAgents, LazyTools, import_runtime
 from orchestrator.delivery.sender import HttpWebhookSender
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.ports import AgentRuntime
@@ -63,6 +66,7 @@ class Workers:
     bulkhead: Bulkhead
     sender: HttpWebhookSender | None = None
     runtime: "OpenRuntime | None" = None
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def for_jobs(self) -> Worker:
         """A worker for all workflows and agents of the catalogue. Webhook deliveries run beside it.
@@ -109,11 +113,12 @@ class Workers:
             self.catalogue.activities,
         )
 
-    def tool_activities(self) -> ToolActivities:
+    def tool_activities(self) -> LazyTools:
         """The activity behind every tool call."""
-        return ToolActivities(self.catalogue, self._open_runtime().tools, worker=self.backend.client.identity)
+        worker = self.backend.client.identity
+        return LazyTools(self.opened, partial(ToolActivities, self.catalogue, worker=worker))
 
-    def agent_activities(self, runtime: AgentRuntime, tools: ToolActivities | None = None) -> AgentActivities:
+    def agent_activities(self, runtime: AgentRuntime, tools: ToolCalls | None = None) -> AgentActivities:
         """The activity behind every agent, which calls `runtime`."""
         backend = self.backend
         return AgentActivities(
@@ -148,15 +153,20 @@ class Workers:
 
     def native_runtime(self) -> AgentRuntime:
         """The runtime that calls models, opened by the first call."""
-        return self._open_runtime().runner
+        return LazyAgents(self.opened)
 
-    def _open_runtime(self) -> "OpenRuntime":
-        # The provider libraries cost seconds and some 80 MB: an API process never loads them.
-        from orchestrator.composition.agent_runtime import open_runtime  # noqa: PLC0415
+    async def opened(self) -> "OpenRuntime":
+        """The runtime of agents and tools. Open it once the process serves, so that the first call need not wait.
 
-        if self.runtime is None:
-            self.runtime = open_runtime(self.settings, self.bulkhead, self.catalogue, self.backend)
-        return self.runtime
+        Its libraries cost a second and some 80 MB: a start does not wait for them, and an API process never loads them.
+        """
+        async with self._opening:
+            if self.runtime is None:
+                await asyncio.to_thread(import_runtime, self.settings)
+                from orchestrator.composition.agent_runtime import open_runtime  # noqa: PLC0415
+
+                self.runtime = open_runtime(self.settings, self.bulkhead, self.catalogue, self.backend)
+            return self.runtime
 
     async def aclose(self) -> None:
         """Close the connections to models and receivers."""

@@ -17,6 +17,7 @@ from orchestrator.engine.inspection import pollers
 log = structlog.get_logger(__name__)
 
 _FRESH: Final = 1.0  # Seconds for which a count is cached.
+_FRESH_ZERO: Final = 0.1  # The same for zero: who asks waits for the first worker, as each start of the product does.
 _RETURNING: Final = 10.0  # Seconds in which workers reconnect to a server that was down.
 _POLL_SECONDS: Final = 2.0  # Seconds between two counts of a watched queue.
 
@@ -47,7 +48,7 @@ class PollerCounts:
         """
         now = self._clock()
         cached = self._counts.get((queue, activities))
-        if cached and now - cached[0] < _FRESH:
+        if cached and now - cached[0] < (_FRESH if cached[1] else _FRESH_ZERO):
             return cached[1] or self._zero_or_unknown()
         count = len(await pollers(self._client, queue, activities=activities))
         self._counts[queue, activities] = (now, count)

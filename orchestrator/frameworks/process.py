@@ -20,7 +20,7 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Question
 from orchestrator.frameworks import FrameworkCall
 from orchestrator.runtime.answer_json import sound_escapes
-from orchestrator.runtime.errors import scrub
+from orchestrator.runtime.masking import scrub
 
 # One line contains a whole answer with its files.
 _LINE_LIMIT: Final = 32 * 1024 * 1024

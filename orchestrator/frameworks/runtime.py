@@ -19,7 +19,7 @@ from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.frameworks import FrameworkAdapter, persona
 from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.runtime.errors import scrub
+from orchestrator.runtime.masking import scrub
 from orchestrator.runtime.prompts import tokens_of
 from orchestrator.runtime.results import agent_result, without_implausible_counts
 

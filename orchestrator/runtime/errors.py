@@ -1,6 +1,5 @@
 """The one mapping from errors of model providers and the model layer to `AgentError`."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,13 +28,12 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.messages import ModelResponse
 
 from orchestrator.domain.errors import AgentError
-from orchestrator.domain.text import error_name, sound
+from orchestrator.domain.text import error_name
 from orchestrator.domain.usage import Usage
-from orchestrator.runtime.masking import MASK, masked
+from orchestrator.runtime.masking import scrub
 from orchestrator.runtime.output_models import faults_of
 from orchestrator.runtime.responses import says_nothing
 
-MESSAGE_LIMIT: Final = 300
 STREAM_STOPPED: Final = "The provider's stream stopped before it said that the answer was complete."
 
 TIMED_OUT: Final = "The model did not finish within the step's time."
@@ -78,11 +76,6 @@ _STATUS_RULES: Final[dict[int, tuple[str, bool]]] = {
     425: ("provider_unavailable", True),
 }
 _FILTER_CODES: Final = frozenset({"content_filter", "content_policy_violation"})
-_SECRETS: Final = re.compile(
-    r"(?i)\b(?:sk|pk|rk)-[\w*.\-]{3,}"
-    r"|\b(?:bearer|basic)\s+[^\s\"',}]+"
-    r"|\b(?:x-)?(?:api[-_ ]?key|authorization|auth[-_ ]?token|password)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',}]+"
-)
 
 
 def agent_error(
@@ -117,13 +110,6 @@ def misfit(last: ModelResponse, faults: str) -> AgentError:
     """The error for a call whose last answer does not fit the output model. `faults` says why."""
     sentence = _EMPTY if says_nothing(last) else f"{_INVALID}{': ' if faults else '.'}{faults}"
     return AgentError(scrub(sentence), kind="malformed_output", retryable=False)
-
-
-def scrub(text: str, secrets: Sequence[str] = ()) -> str:
-    """One line of at most 300 characters, with `secrets` and anything that looks like a secret masked."""
-    text = masked(sound(text), secrets)
-    text = " ".join(_SECRETS.sub(MASK, text).split())
-    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
 
 
 def _classify(error: Exception) -> tuple[str, bool, str]:

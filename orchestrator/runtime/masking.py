@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -11,7 +11,13 @@ from urllib.parse import quote, quote_plus
 from orchestrator.domain.text import cut, sound
 
 MASK: Final = "***"
+_LINE_LIMIT: Final = 300
 _HEXADECIMAL: Final = re.compile("%[0-9A-F]{2}")
+_SECRETS: Final = re.compile(
+    r"(?i)\b(?:sk|pk|rk)-[\w*.\-]{3,}"
+    r"|\b(?:bearer|basic)\s+[^\s\"',}]+"
+    r"|\b(?:x-)?(?:api[-_ ]?key|authorization|auth[-_ ]?token|password)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',}]+"
+)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
@@ -19,6 +25,13 @@ def masked(text: str, secrets: Iterable[str]) -> str:
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         text = text.replace(form, MASK)
     return text
+
+
+def scrub(text: str, secrets: Sequence[str] = ()) -> str:
+    """One line of at most 300 characters, with `secrets` and anything that looks like a secret masked."""
+    text = masked(sound(text), secrets)
+    text = " ".join(_SECRETS.sub(MASK, text).split())
+    return text if len(text) <= _LINE_LIMIT else text[: _LINE_LIMIT - 1] + "…"
 
 
 @lru_cache(maxsize=256)

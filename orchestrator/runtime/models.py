@@ -101,10 +101,17 @@ class ModelSource:
         return None
 
 
+def import_providers(config: ModelConfig) -> None:
+    """Import the clients of the configured providers, which takes up to a second, so that no call waits for it."""
+    if config.llm_base_url or config.openai_api_key:
+        import orchestrator.runtime.openai_models  # noqa: PLC0415
+    if config.anthropic_api_key:
+        import orchestrator.runtime.anthropic_models  # noqa: F401, PLC0415
+
+
 def _openai(config: ModelConfig, http: httpx2.AsyncClient) -> "OpenAIModels | None":
     if not (config.llm_base_url or config.openai_api_key):
         return None
-    # Imported at start, so that no call waits for it, and only if it is used.
     from orchestrator.runtime.openai_models import OpenAIModels  # noqa: PLC0415
 
     if config.llm_base_url:

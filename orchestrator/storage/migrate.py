@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, column, inspect, select, table, text
 
 from orchestrator.domain.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 VERSION_TABLE: Final = "orchestrator_schema_version"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -37,6 +37,12 @@ def migrate(connection: Connection, begin: Callable[[Connection], None] | None =
         raise Misconfigured(
             _FOREIGN.format(place, names), remedy="Name an empty database in ORCHESTRATOR_DATABASE_URL."
         )
+    if schema_version(connection) == versions()[-1]:
+        return
+    # Alembic takes longer to import than a process otherwise needs for its index, and most starts find nothing to do.
+    from alembic import command  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     has_chain = inspect(connection).has_table("audit_chain")
     try:
         command.upgrade(migration_config(connection), "head")
@@ -54,8 +60,23 @@ def foreign_tables(connection: Connection) -> list[str]:
     return [] if VERSION_TABLE in tables else tables
 
 
-def migration_config(connection: Connection) -> Config:
+def schema_version(connection: Connection) -> str | None:
+    """The version of the schema, such as "0007"; None if it was never migrated."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar_one_or_none()
+
+
+def versions() -> list[str]:
+    """The versions of all migrations, from the names of their files: `v0007_added_column.py` makes version "0007"."""
+    files = (_MIGRATIONS / "versions").glob("v*.py")
+    return sorted(file.stem.partition("_")[0].removeprefix("v") for file in files)
+
+
+def migration_config(connection: Connection) -> "Config":
     """Alembic's configuration for this package's migrations over an open connection."""
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -7,6 +7,7 @@ import shlex
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from api.app import create_app
-from api.sockets import SocketLimits, socket_limits
+from api.sockets import SocketLimits
 from orchestrator.domain.access import Scope
 from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.domain.findings import Finding
@@ -538,7 +539,7 @@ async def test_an_unknown_client_is_closed(app_with: Make, headers: dict[str, st
 @ledger("C-47")
 async def test_a_client_that_never_says_who_it_is_is_closed(app_with: Make):
     app = app_with()
-    app.dependency_overrides[socket_limits] = lambda: SocketLimits(auth_timeout=0.2)
+    app.state.api = replace(app.state.api, socket_limits=SocketLimits(auth_timeout=0.2))
     async with talking(app, headers={}) as socket:
         await heard(socket)
         with pytest.raises(ConnectionClosed) as closed:

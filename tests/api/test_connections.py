@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.connections import ConnectionLimits, OpenConnections
-from api.sockets import SocketLimits, socket_limits
+from api.sockets import SocketLimits
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
@@ -36,7 +36,7 @@ def bounded(app: FastAPI, **limits: int) -> FastAPI:
 
 
 def socket_bounds(app: FastAPI, **limits: Any) -> FastAPI:
-    app.dependency_overrides[socket_limits] = lambda: SocketLimits(**limits)
+    app.state.api = replace(app.state.api, socket_limits=SocketLimits(**limits))
     return app
 
 

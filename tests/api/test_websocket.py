@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from api.sockets import SocketLimits, socket_limits
+from api.sockets import SocketLimits
 from orchestrator.commandline.server.http_server import ApiServer
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.deltas import Delta
@@ -93,7 +94,7 @@ async def known(url: object, token: str = ADMIN_KEY) -> AsyncIterator[Client]:
 
 
 def limited(app: FastAPI, **limits: Any) -> FastAPI:
-    app.dependency_overrides[socket_limits] = lambda: SocketLimits(**limits)
+    app.state.api = replace(app.state.api, socket_limits=SocketLimits(**limits))
     return app
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, MetaData, create_engine, inspect, text
 
@@ -17,7 +19,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.lists import Filter
-from orchestrator.storage.migrate import migration_config
+from orchestrator.storage.migrate import migration_config, schema_version, versions
 from orchestrator.storage.overviews import OverviewRepository
 from orchestrator.storage.tables import metadata
 from orchestrator.storage.users import UserRepository
@@ -64,6 +66,25 @@ def _fill(connection: Connection) -> None:
     artifact = {"id": "ended/a", "job_id": "ended", "name": "a", "body": '{"a": 1}', "at": "2026-11-20 12:00:00+00"}
     insert = "INSERT INTO artifacts (id, job_id, name, body, created_at) VALUES (:id, :job_id, :name, :body, :at)"
     connection.execute(text(insert), artifact)
+
+
+def test_versions_are_those_of_the_migrations() -> None:
+    with create_engine("sqlite://").connect() as connection:
+        scripts = ScriptDirectory.from_config(migration_config(connection))
+        assert schema_version(connection) is None
+    assert versions() == [script.revision for script in scripts.walk_revisions()][::-1]
+    assert scripts.get_heads() == versions()[-1:]
+
+
+async def test_an_index_of_this_release_is_not_migrated_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(url)
+    await database.migrate()
+    upgrades = list[str]()
+    monkeypatch.setattr(command, "upgrade", lambda config, revision: upgrades.append(revision))
+    await database.migrate()
+    assert await database.autocommit(schema_version) == versions()[-1]
+    await database.close()
+    assert not upgrades
 
 
 async def test_rows_of_an_older_release_are_read_and_taken_back(url: str):

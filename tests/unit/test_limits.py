@@ -21,7 +21,7 @@ from orchestrator.domain.limits import (
     TierLimits,
     Window,
 )
-from orchestrator.services.access import rate_limits
+from orchestrator.services.access import rate_limits, redis_windows
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.access.rate_limits import PAUSE, Policy, RateLimiter, RequestLimits
 from orchestrator.settings import Settings
@@ -55,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that is slow because the machine is busy is waited for, not passed by."""
     monkeypatch.setattr(rate_limits, "REDIS_TIMEOUT_SECONDS", 30.0)
-    monkeypatch.setattr(rate_limits, "SOCKET_TIMEOUT", 30.0)
+    monkeypatch.setattr(redis_windows, "SOCKET_TIMEOUT", 30.0)
 
 
 @pytest_asyncio.fixture(params=["memory", "redis"], loop_scope="session")

@@ -8,8 +8,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from orchestrator.runtime.errors import scrub
-from orchestrator.runtime.masking import masked
+from orchestrator.runtime.masking import masked, scrub
 
 SECRETS = ('pa"ss\\wörd1', "it's/one two+50%", "both\"'kinds", "line\nand\ttab", "back\\\\slashes", "plain-key-1")
 FORMS: dict[str, Callable[[str], str]] = {

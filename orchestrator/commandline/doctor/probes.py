@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import httpx2
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, func, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError
 
@@ -23,7 +21,7 @@ from orchestrator.security.data_files import open_to_others
 from orchestrator.security.sealing import Sealer, secret_file
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
-from orchestrator.storage.migrate import VERSION_TABLE, foreign_tables, migration_config
+from orchestrator.storage.migrate import foreign_tables, schema_version, versions
 from orchestrator.storage.tables import installation
 
 _API: Final = 8000
@@ -101,8 +99,7 @@ def _exists(url: URL) -> bool:
 
 
 def _index(connection: Connection, place: str) -> Index:
-    scripts = ScriptDirectory.from_config(migration_config(connection))
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    known = versions()
     has_marks = inspect(connection).has_table(installation.name)
     marks = connection.execute(select(installation.c.name, installation.c.value)).all() if has_marks else []
     ahead = None
@@ -112,9 +109,9 @@ def _index(connection: Connection, place: str) -> Index:
         ahead = (server_time - before - (_now() - before) / 2).total_seconds()
     return Index(
         place,
-        current=context.get_current_revision(),
-        newest=scripts.get_current_head(),
-        known_versions=frozenset(script.revision for script in scripts.walk_revisions()),
+        current=schema_version(connection),
+        newest=known[-1],
+        known_versions=frozenset(known),
         foreign=tuple(foreign_tables(connection)),
         marks=dict(marks),
         ahead=ahead,

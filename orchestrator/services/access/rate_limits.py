@@ -11,16 +11,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from limits import RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import Unauthenticated
@@ -34,13 +30,14 @@ from orchestrator.domain.limits import (
     Window,
 )
 
+if TYPE_CHECKING:
+    from redis.asyncio import BlockingConnectionPool
+
 log = structlog.get_logger(__name__)
 
-SOCKET_TIMEOUT: Final = 0.25
 REDIS_TIMEOUT_SECONDS: Final = 0.5  # Seconds that one request may wait for a connection and Redis together.
 PAUSE: Final = 2.0  # Seconds until one request tries a failed Redis again.
 _WARN_EVERY: Final = 60.0
-_CONNECTIONS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,13 @@ class RateLimiter:
     ) -> None:
         self._clock = clock
         self._timer = timer
-        self._pool = None if redis_url is None else _pool(redis_url)
+        self._pool: BlockingConnectionPool | None = None
+        self._faults: tuple[type[Exception], ...] = (OSError, TimeoutError)
+        if redis_url is not None:
+            from orchestrator.services.access import redis_windows  # noqa: PLC0415 - slow to import
+
+            self._pool = redis_windows.open_pool(redis_url, patience=REDIS_TIMEOUT_SECONDS)
+            self._faults = redis_windows.FAULTS
         self._windows: MovingWindowRateLimiter | None = None
         self._own_windows: MovingWindowRateLimiter | None = None
         self._failed = False
@@ -96,7 +99,7 @@ class RateLimiter:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 allowance = await self._counted(windows, policy, identity, under_way)
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._faults as error:
             self._pause(error)
             return await self._without_redis(policy, identity, under_way)
         self._failed, self._paused_until = False, -math.inf
@@ -129,9 +132,9 @@ class RateLimiter:
             if self._pool is None:
                 self._windows = MovingWindowRateLimiter(MemoryStorage())
             else:
-                # The pool has the address; the library only reads the scheme.
-                store = RedisStorage("async+redis://", implementation="redispy", connection_pool=self._pool)  # type: ignore[arg-type]
-                self._windows = MovingWindowRateLimiter(store)
+                from orchestrator.services.access import redis_windows  # noqa: PLC0415 - slow to import
+
+                self._windows = redis_windows.windows(self._pool)
         return self._windows
 
     def _pause(self, error: Exception) -> None:
@@ -208,18 +211,3 @@ class RequestLimits:
     async def aclose(self) -> None:
         """Close the connections of the limiter."""
         await self._limiter.aclose()
-
-
-def _pool(url: str) -> BlockingConnectionPool:
-    """Connections with short timeouts and no retries: a slow Redis must not delay requests.
-
-    A burst waits for free connections. If the pool refused, the burst would be admitted uncounted.
-    """
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=REDIS_TIMEOUT_SECONDS,
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=SOCKET_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
