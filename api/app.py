@@ -66,7 +66,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.api = state
-    # Not `include_router`: it builds each route a second time, to add prefixes and dependencies, which ours have already.
+    # Not `include_router`: it builds each route again, to add prefixes and dependencies, which ours have already.
     for router in (health.router, documents.router, *(part for each in (*SURFACES, PAGE) for part in each.routers)):
         app.router.routes.extend(router.routes)
     app.add_exception_handler(HTTPException, _refused)

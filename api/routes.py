@@ -28,6 +28,21 @@ Responses = dict[int | str, dict[str, Any]]
 ANY_QUERY: Final = frozenset({"/health", "/readiness", "/api/health", "/api/openapi.json"})
 
 
+class _DescribedRoute(APIRoute):
+    """Leaves out the models of further responses. FastAPI would build each, which takes longer than the whole rest.
+
+    Only the OpenAPI document needs them: see `documented`.
+    """
+
+    def __init__(self, *args: Any, responses: Responses | None = None, **options: Any) -> None:
+        described = {
+            status: {name: value for name, value in response.items() if name != "model"}
+            for status, response in (responses or {}).items()
+        }
+        super().__init__(*args, responses=described, **options)
+        self.responses = responses or {}
+
+
 def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
     """Return a route class that answers errors of endpoints, dependencies and request parsing in one dialect's shape.
 
@@ -35,17 +50,7 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
     429 before any error about the body or the query.
     """
 
-    class ErrorRoute(APIRoute):
-        def __init__(self, *args: Any, responses: Responses | None = None, **options: Any) -> None:
-            # Only the document needs the models of further responses. FastAPI would build each here, which takes longer
-            # than the rest of the route; `documented` builds them.
-            described = {
-                status: {name: value for name, value in response.items() if name != "model"}
-                for status, response in (responses or {}).items()
-            }
-            super().__init__(*args, responses=described, **options)
-            self.responses = responses or {}
-
+    class ErrorRoute(_DescribedRoute):
         @cached_property
         def _query_names(self) -> frozenset[str]:
             return _query_names(self)

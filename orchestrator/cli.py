@@ -77,7 +77,7 @@ def dev(
     If TEMPORAL_ADDRESS is set, it uses that Temporal server and starts none.
     """
     with quick_imports():
-        from orchestrator.commandline import dev as command
+        from orchestrator.commandline import dev_start as command
 
     ports = command.DevPorts(host=host, api=port, temporal=temporal_port, ui=ui_port)
     raise typer.Exit(command.run(settings_of(data_dir), ports))

@@ -1,12 +1,10 @@
 """`orchestrator dev`: API and worker in one process, and Temporal as its child, on one machine (A12)."""
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -15,10 +13,10 @@ from api.hardening import ApiOptions
 from orchestrator.commandline import temporal
 from orchestrator.commandline.admin_key import ensure_key
 from orchestrator.commandline.api_url import published_url
-from orchestrator.commandline.doctor.collisions import refuse_collisions
+from orchestrator.commandline.dev_start import TEMPORAL_FLAG, Begun, needs_temporal
 from orchestrator.commandline.server import process
 from orchestrator.commandline.server.http_server import ApiServer, until_answering
-from orchestrator.commandline.server.ports import free_port, listen, url_of
+from orchestrator.commandline.server.ports import free_port, url_of
 from orchestrator.commandline.server.restarts import run_repeatedly, serve_worker
 from orchestrator.commandline.server.tasks import beside, unless_stopped
 from orchestrator.commandline.terminal import exits
@@ -30,16 +28,6 @@ from orchestrator.services.container import Services
 from orchestrator.settings import Settings
 
 _DRAIN: Final = 5.0  # Seconds: the user waits for it after Ctrl-C, and interrupted calls run again at the next start.
-
-
-@dataclass(frozen=True, slots=True)
-class DevPorts:
-    """Where the three servers listen; port 0 selects a free port."""
-
-    host: str
-    api: int
-    temporal: int
-    ui: int
 
 
 class SharedParts:
@@ -58,15 +46,14 @@ class SharedParts:
         """Close nothing: the worker still needs the parts."""
 
 
-def run(settings: Settings, ports: DevPorts) -> int:
-    """Run everything until a signal stops the process. Returns the exit code. Raises `Refused`, `Misconfigured`."""
-    refuse_collisions()
+def prepared(settings: Settings, begun: Begun) -> Callable[[asyncio.Event], Coroutine[Any, Any, int]]:
+    """What runs everything until its event is set, and returns the exit code. Raises `Refused`, `Misconfigured`."""
     catalogue = load_catalogue(settings)
     new_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
     if new_key:
         settings = settings.model_copy(update={"admin_api_key": SecretStr(new_key)})
-    settings = _embedded(settings, ports.host)
-    return process.serve(settings, lambda stop: _main(settings, catalogue, ports, new_key, stop))
+    settings = _embedded(settings, begun.ports.host)
+    return lambda stop: _main(settings, catalogue, begun, new_key, stop)
 
 
 def _embedded(settings: Settings, host: str) -> Settings:
@@ -90,25 +77,23 @@ def public_sessions(settings: Settings, host: str) -> bool:
 
 
 async def _main(
-    settings: Settings, catalogue: Catalogue, ports: DevPorts, new_key: str | None, stop: asyncio.Event
+    settings: Settings, catalogue: Catalogue, begun: Begun, new_key: str | None, stop: asyncio.Event
 ) -> int:
-    source = SharedParts()
-    ports = replace(ports, ui=ports.ui or free_port())
-    with listen(ports.host, ports.api, "--port") as listener:
-        if new_key:
-            exits.say(f"admin key {new_key}")
-        # The API starts first, so that it can report what is missing while Temporal is downloaded, built or started.
-        app = create_app(source, options=lambda: ApiOptions.of(settings))
-        api = ApiServer(app, listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
-        async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
-            if address:
-                settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})
-            parts = await unless_stopped(stop, connect_worker(settings, catalogue, address=address))
-            if parts is not None:
-                # From here on this process owns the data directory.
-                with published_url(settings.data_dir, url_of(listener)):
-                    await _work(source, parts, url_of(listener), stop, new_key)
-                await asyncio.wait({serving})  # its last requests still need Temporal
+    source, url, ui_port = SharedParts(), url_of(begun.listener), begun.ports.ui or free_port()
+    if new_key:
+        exits.say(f"admin key {new_key}")
+    # The API starts first, so that it can report what is missing while Temporal is downloaded, built or started.
+    app = create_app(source, options=lambda: ApiOptions.of(settings))
+    api = ApiServer(app, begun.listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
+    async with beside(api.run_until(stop), stop) as serving, _temporal(settings, begun, ui_port, stop) as address:
+        if address:
+            settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ui_port)})
+        parts = await unless_stopped(stop, connect_worker(settings, catalogue, address=address))
+        if parts is not None:
+            # From here on this process owns the data directory.
+            with published_url(settings.data_dir, url):
+                await _work(source, parts, url, stop, new_key)
+            await asyncio.wait({serving})  # its last requests still need Temporal
     return exits.OK
 
 
@@ -140,11 +125,13 @@ def announce(url: str, jobs_page: str, new_key: str | None) -> None:
 
 
 @asynccontextmanager
-async def _temporal(settings: Settings, ports: DevPorts, stop: asyncio.Event) -> AsyncIterator[str | None]:
+async def _temporal(settings: Settings, begun: Begun, ui_port: int, stop: asyncio.Event) -> AsyncIterator[str | None]:
     """The address of a Temporal server that runs during the block; None if one is configured or `stop` was set."""
-    if os.environ.get("TEMPORAL_ADDRESS", "").strip():
+    if not needs_temporal():
         yield None
         return
-    starting = temporal.running_server(settings.data_dir, ports.temporal, ports.ui, stop, port_flag="--temporal-port")
+    starting = temporal.running_server(
+        settings.data_dir, begun.ports.temporal, ui_port, stop, port_flag=TEMPORAL_FLAG, begun=begun.server
+    )
     async with starting as server:
         yield server.address if server else None

@@ -15,7 +15,7 @@ from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.connect import connect_options
 from orchestrator.engine.devserver import HOST, DevServer, UiAddress
-from orchestrator.engine.server_binary import locate
+from orchestrator.engine.server_binary import ServerBinary, locate
 from orchestrator.settings import Settings
 
 
@@ -34,38 +34,40 @@ async def _main(settings: Settings, port: int, ui_port: int, stop: asyncio.Event
 
 @asynccontextmanager
 async def running_server(
-    data_dir: Path, port: int, ui_port: int, stop: asyncio.Event, *, port_flag: str
+    data_dir: Path, port: int, ui_port: int, stop: asyncio.Event, *, port_flag: str, begun: DevServer | None = None
 ) -> AsyncIterator[DevServer | None]:
     """A server with its UI that runs, and restarts if it ends, during the block; None if `stop` was set first.
 
+    `begun` is a server on the directory and the port whose start has begun.
     Raises `Refused`: exit code 2 if a port is taken, else 1.
     """
     with listen(HOST, ui_port, "--ui-port") as listener:
-        hidden = UiAddress(temporal_ui.hidden_host(), free_port())
-        server = await unless_stopped(stop, _start(data_dir, port, hidden, port_flag=port_flag))
+        server = await unless_stopped(stop, _start(data_dir, port, port_flag=port_flag, begun=begun))
         if server is None:
             yield None
             return
         supervisor = asyncio.ensure_future(run_repeatedly("temporal", lambda: serve_temporal(server), stop))
         try:
-            async with beside(temporal_ui.serve(listener, hidden.url, stop), stop):
+            async with beside(temporal_ui.serve(listener, server.ui_url, stop), stop):
                 yield server
         finally:
             await tasks.cancelled(supervisor)
             await server.stop()
 
 
-async def _start(data_dir: Path, port: int, ui: UiAddress, *, port_flag: str) -> DevServer:
+async def _start(data_dir: Path, port: int, *, port_flag: str, begun: DevServer | None) -> DevServer:
     try:
-        binary = await locate(os.environ)
-        namespace = connect_options().get(
-            "namespace", "default"
-        )  # the server creates the namespace that clients will use
-        server = DevServer(binary, data_dir, port=port, ui=ui, namespace=namespace, port_flag=port_flag)
+        server = begun or new_server(await locate(os.environ), data_dir, port, port_flag=port_flag)
         await server.start()
     except Unavailable as fault:
         raise Refused(fault.for_operators, exits.USAGE if is_taken(HOST, port) else exits.FAILED) from fault
     return server
+
+
+def new_server(binary: ServerBinary, data_dir: Path, port: int, *, port_flag: str) -> DevServer:
+    """A server that is not started yet. It creates the namespace that clients will use."""
+    namespace, ui = connect_options().get("namespace", "default"), UiAddress(temporal_ui.hidden_host(), free_port())
+    return DevServer(binary, data_dir, port=port, ui=ui, namespace=namespace, port_flag=port_flag)
 
 
 def ui_url(ui_port: int) -> str:

@@ -4,11 +4,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
-
-import aiodns
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    import aiodns
 
 MAXIMUM: Final = 2
 _TIMEOUT: Final = 3.0
@@ -34,6 +35,8 @@ class LookUps:
 
         Raises `Unavailable` if other look-ups of the owner use its slots for too long.
         """
+        import aiodns  # noqa: PLC0415 - slow to import, and most processes resolve no name
+
         async with self._slot(owner):
             try:
                 async with asyncio.timeout(_TIMEOUT):
@@ -51,7 +54,9 @@ class LookUps:
             await self._resolver.close()
             self._resolver = None
 
-    def _open_resolver(self) -> aiodns.DNSResolver:
+    def _open_resolver(self) -> "aiodns.DNSResolver":
+        import aiodns  # noqa: PLC0415
+
         if self._resolver is None:  # needs a running loop
             self._resolver = aiodns.DNSResolver(
                 nameservers=self._nameservers, timeout=_QUESTION_TIMEOUT, tries=_QUESTIONS

@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -83,11 +83,18 @@ class DevServer:
         self._port_flag = port_flag
         self._lock = FileLock(self._data_dir / "temporal.lock")
         self._process: asyncio.subprocess.Process | None = None
+        self._log_offset = 0
+        self._answered = False
 
     @property
     def address(self) -> str:
         """`host:port` to connect to."""
         return f"{HOST}:{self._port}"
+
+    @property
+    def ui_url(self) -> str:
+        """The URL of the web UI, or an empty text without one."""
+        return self._ui.url if self._ui else ""
 
     @property
     def log_file(self) -> Path:
@@ -99,21 +106,28 @@ class DevServer:
         """The process id, or None while the server does not run."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
+    async def begin(self) -> None:
+        """Start the server without waiting for it. If something is in its way, do nothing: `start` reports it."""
+        with suppress(Unavailable, OSError):
+            if self.pid is None and self._lock.acquire():
+                await self._started()
+
     async def start(self) -> None:
         """Start the server and wait until it answers its health check. Call it again to restart after a crash.
 
         Raises `Unavailable` if a port or the data directory is in use, or the server does not start.
         """
-        if self.pid is not None:
+        if self.pid is None:
+            await data_lock.acquire(self._lock, self._data_dir)
+            await self._started()
+        if self._answered:
             return
-        await data_lock.acquire(self._lock, self._data_dir)
         try:
-            self._check_ports()
-            self._check_database()
-            await self._spawn()
+            await self._until_healthy()
         except BaseException:
             await self.stop()
             raise
+        self._answered = True
         log.info("temporal_server_started", address=self.address, version=self._binary.server_version)
 
     async def stop(self) -> None:
@@ -150,8 +164,19 @@ class DevServer:
     ) -> None:
         await self.stop()
 
+    async def _started(self) -> None:
+        """Start the process. Needs the lock, and releases it after an error."""
+        try:
+            self._check_ports()
+            self._check_database()
+            await self._spawn()
+        except BaseException:
+            await self.stop()
+            raise
+
     async def _spawn(self) -> None:
-        offset = self._rotated_log_size()
+        self._answered = False
+        self._log_offset = self._rotated_log_size()
         make_private(self._log_file)
         with self._log_file.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -164,14 +189,16 @@ class DevServer:
                 start_new_session=True,  # Ctrl-C in a terminal reaches only this process, which stops the server last.
             )
         data_lock.record(self._lock, server=self._process.pid, port=self._port)
+
+    async def _until_healthy(self) -> None:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while not await self._healthy():
-                    if self._process.returncode is not None:
-                        raise self._failure(f"ended with code {self._process.returncode}", offset)
+                    if self._process is not None and self._process.returncode is not None:
+                        raise self._failure(f"ended with code {self._process.returncode}")
                     await asyncio.sleep(_POLL)
         except TimeoutError:
-            raise self._failure(f"did not answer within {_START_SECONDS:.0f} s", offset) from None
+            raise self._failure(f"did not answer within {_START_SECONDS:.0f} s") from None
 
     def _command(self) -> list[str]:
         flags = [
@@ -205,9 +232,9 @@ class DevServer:
         except (RPCError, RuntimeError):  # The SDK raises RuntimeError if it cannot connect.
             return False
 
-    def _failure(self, problem: str, offset: int) -> Unavailable:
+    def _failure(self, problem: str) -> Unavailable:
         with self._log_file.open("rb") as output:
-            output.seek(offset)
+            output.seek(self._log_offset)
             lines = output.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
         return Unavailable("\n".join([f"the Temporal server {problem}; its log {self._log_file} ends with:", *lines]))
 

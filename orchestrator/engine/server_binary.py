@@ -45,6 +45,10 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     return Path(root) / "orchestrator" / f"temporal-{CLI_VERSION}"
 
 
+def _cached(environ: Mapping[str, str]) -> Path:
+    return cache_directory(environ) / "temporal"
+
+
 async def inspect(path: Path) -> ServerBinary:
     """Read the server version of an executable. Raises `Unavailable` if it is not a usable Temporal server."""
     path = _absolute(path)
@@ -76,6 +80,15 @@ async def inspect(path: Path) -> ServerBinary:
     return ServerBinary(path=path, server_version=f"{major}.{minor}{rest}")
 
 
+async def found(environ: Mapping[str, str]) -> ServerBinary | None:
+    """A usable server that is on this machine already: on the path, or in the cache."""
+    with suppress(Unavailable):
+        return await _on_path(environ)
+    with suppress(Unavailable):
+        return await inspect(_cached(environ))
+    return None
+
+
 async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, out: TextIO = sys.stderr) -> ServerBinary:
     """Return a usable server: the `explicit` one, or one on the path, in the cache, from Temporal's release, or built.
 
@@ -84,7 +97,7 @@ async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, ou
     """
     if explicit is not None:
         return await inspect(explicit)
-    cached = cache_directory(environ) / "temporal"
+    cached = _cached(environ)
     sources: list[tuple[str, Callable[[], Awaitable[ServerBinary]]]] = [
         ("`temporal` on the path", lambda: _on_path(environ)),
         ("cache", lambda: inspect(cached)),

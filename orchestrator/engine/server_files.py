@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 DYNAMIC_CONFIG: Final = "dynamicconfig.yaml"
@@ -37,6 +36,8 @@ def dynamic_config(source: Path | None = None) -> dict[str, bool | int | float |
 
     Raises pydantic's `ValidationError` for a value that the development server does not support.
     """
+    import yaml  # noqa: PLC0415 - slow to import, and only a process with a server reads it
+
     text = (source or server_file(DYNAMIC_CONFIG)).read_text()
     return {key: entries[0].value for key, entries in _SETTINGS.validate_python(yaml.safe_load(text)).items()}
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy import (
@@ -20,7 +20,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.budgets import Claim, TokenBudget
@@ -45,6 +44,9 @@ from orchestrator.storage.late_writes import LateWrites
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
 from orchestrator.storage.token_use import TokenClaim, token_use
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 log = structlog.get_logger(__name__)
 
@@ -367,7 +369,7 @@ async def _write_with_retries(write: Callable[[], Awaitable[None]]) -> None:
 
 def _upsert(
     db: Database, names: Sequence[str], where: ColumnElement[bool] | None = None
-) -> postgresql.Insert | sqlite.Insert:
+) -> "postgresql.Insert | sqlite.Insert":
     """The statement that inserts an attempt, or updates the named columns of an existing row that matches `where`."""
     row = db.insert(attempts)
     values = {name: row.excluded[name] for name in names}

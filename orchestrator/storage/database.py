@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Cursor, OperationalError
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from orchestrator.domain.errors import SLOW, InvalidInput, Misconfigured, Unavailable
@@ -26,6 +25,9 @@ from orchestrator.storage.faults import NO_DATABASE, DatabaseFault, described
 from orchestrator.storage.locks import Turns, lock_owner
 from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds. SQLite stops waiting for a lock earlier, so that its own error is reported.
@@ -190,13 +192,19 @@ class Database:
             async with asyncio.timeout(DEADLINE):
                 return await self._store.run(unit, transaction=False)
 
-    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+    def insert(self, table: Table) -> "postgresql.Insert | sqlite.Insert":
         """An INSERT with ON CONFLICT in the dialect of this database."""
-        return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
+        if self._is_sqlite:
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to import
+
+        return postgresql.insert(table)
 
 
 class _Postgresql:
     def __init__(self, url: URL, pool_size: int, max_overflow: int) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - slow to import
+
         connect_args = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": application_name()}
         self._engine = create_async_engine(
             url,

@@ -99,7 +99,6 @@ def _exists(url: URL) -> bool:
 
 
 def _index(connection: Connection, place: str) -> Index:
-    known = versions()
     has_marks = inspect(connection).has_table(installation.name)
     marks = connection.execute(select(installation.c.name, installation.c.value)).all() if has_marks else []
     ahead = None
@@ -110,8 +109,8 @@ def _index(connection: Connection, place: str) -> Index:
     return Index(
         place,
         current=schema_version(connection),
-        newest=known[-1],
-        known_versions=frozenset(known),
+        newest=versions()[-1],
+        known_versions=frozenset(versions()),
         foreign=tuple(foreign_tables(connection)),
         marks=dict(marks),
         ahead=ahead,

@@ -29,11 +29,12 @@ _MAX_FILES: Final = 65_536
 
 
 def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
-    """Run `main` in an event loop. Ctrl-C and SIGTERM set its event; `main` must then end soon. Returns the exit code.
+    """Run `main` in an event loop, as `run` does, after `prepared`. Returns the exit code."""
+    return run(prepared(settings), main)
 
-    A second signal ends the process at once. A `BaseException` that leaves the event loop ends the process with code 1:
-    without its loop the process would serve nothing, and its supervisor would not notice.
-    """
+
+def prepared(settings: Settings) -> asyncio.Runner:
+    """Prepare the process: log lines, limits, rights of files. Returns what runs its event loop."""
     _open_files()
     os.umask(0o077)  # The files of this process and its children contain jobs and keys.
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
@@ -43,7 +44,15 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     for name in not_read():
         log.warning("setting_not_read", name=name, file=".env", advice="set it in the environment of the process")
     sys.setswitchinterval(_SWITCH_SECONDS)
-    runner = asyncio.Runner(loop_factory=auto_loop_factory())  # uvloop if it is installed, for workers too
+    return asyncio.Runner(loop_factory=auto_loop_factory())  # uvloop if it is installed, for workers too
+
+
+def run(runner: asyncio.Runner, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    """Run `main` in the event loop. Ctrl-C and SIGTERM set its event; `main` must then end soon. Returns the exit code.
+
+    A second signal ends the process at once. A `BaseException` that leaves the event loop ends the process with code 1:
+    without its loop the process would serve nothing, and its supervisor would not notice.
+    """
     try:
         code = runner.run(_with_signals(main))
     except Exception:  # the process edge: `main` has ended; the caller reports the error

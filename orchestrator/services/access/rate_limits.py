@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from limits import RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import Unauthenticated
@@ -31,6 +28,7 @@ from orchestrator.domain.limits import (
 )
 
 if TYPE_CHECKING:
+    from limits.aio.strategies import MovingWindowRateLimiter
     from redis.asyncio import BlockingConnectionPool
 
 log = structlog.get_logger(__name__)
@@ -106,8 +104,10 @@ class RateLimiter:
         return allowance
 
     async def _counted(
-        self, windows: MovingWindowRateLimiter, policy: Policy, identity: str, under_way: int | None
+        self, windows: "MovingWindowRateLimiter", policy: Policy, identity: str, under_way: int | None
     ) -> Allowance:
+        from limits import RateLimitItemPerSecond  # noqa: PLC0415 - slow to import, and a worker counts no requests
+
         item = RateLimitItemPerSecond(policy.limit, policy.seconds)
         admitted = under_way is not None or await windows.hit(item, policy.name, identity)
         window = await windows.get_window_stats(item, policy.name, identity)
@@ -127,10 +127,10 @@ class RateLimiter:
         if self._pool is not None:
             await self._pool.disconnect()
 
-    def _opened(self) -> MovingWindowRateLimiter:
+    def _opened(self) -> "MovingWindowRateLimiter":
         if self._windows is None:  # Opened by the first request: a store in memory needs a running loop.
             if self._pool is None:
-                self._windows = MovingWindowRateLimiter(MemoryStorage())
+                self._windows = _windows_in_memory()
             else:
                 from orchestrator.services.access import redis_windows  # noqa: PLC0415 - slow to import
 
@@ -148,7 +148,7 @@ class RateLimiter:
         if not policy.always_counted:
             return self._uncounted(policy)
         if self._own_windows is None:
-            self._own_windows = MovingWindowRateLimiter(MemoryStorage())
+            self._own_windows = _windows_in_memory()
         return await self._counted(self._own_windows, policy, identity, under_way)
 
     def _uncounted(self, policy: Policy) -> Allowance:
@@ -211,3 +211,10 @@ class RequestLimits:
     async def aclose(self) -> None:
         """Close the connections of the limiter."""
         await self._limiter.aclose()
+
+
+def _windows_in_memory() -> "MovingWindowRateLimiter":
+    from limits.aio.storage import MemoryStorage  # noqa: PLC0415
+    from limits.aio.strategies import MovingWindowRateLimiter  # noqa: PLC0415
+
+    return MovingWindowRateLimiter(MemoryStorage())
