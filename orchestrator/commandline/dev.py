@@ -13,7 +13,7 @@ from api.hardening import ApiOptions
 from orchestrator.commandline import temporal
 from orchestrator.commandline.admin_key import ensure_key
 from orchestrator.commandline.api_url import published_url
-from orchestrator.commandline.dev_start import TEMPORAL_FLAG, Begun, needs_temporal
+from orchestrator.commandline.dev_start import TEMPORAL_FLAG, HeadStart, needs_temporal
 from orchestrator.commandline.server import process
 from orchestrator.commandline.server.http_server import ApiServer, until_answering
 from orchestrator.commandline.server.ports import free_port, url_of
@@ -46,14 +46,14 @@ class SharedParts:
         """Close nothing: the worker still needs the parts."""
 
 
-def prepared(settings: Settings, begun: Begun) -> Callable[[asyncio.Event], Coroutine[Any, Any, int]]:
+def prepared(settings: Settings, head_start: HeadStart) -> Callable[[asyncio.Event], Coroutine[Any, Any, int]]:
     """What runs everything until its event is set, and returns the exit code. Raises `Refused`, `Misconfigured`."""
     catalogue = load_catalogue(settings)
     new_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
     if new_key:
         settings = settings.model_copy(update={"admin_api_key": SecretStr(new_key)})
-    settings = _embedded(settings, begun.ports.host)
-    return lambda stop: _main(settings, catalogue, begun, new_key, stop)
+    settings = _embedded(settings, head_start.ports.host)
+    return lambda stop: _main(settings, catalogue, head_start, new_key, stop)
 
 
 def _embedded(settings: Settings, host: str) -> Settings:
@@ -77,15 +77,15 @@ def public_sessions(settings: Settings, host: str) -> bool:
 
 
 async def _main(
-    settings: Settings, catalogue: Catalogue, begun: Begun, new_key: str | None, stop: asyncio.Event
+    settings: Settings, catalogue: Catalogue, head_start: HeadStart, new_key: str | None, stop: asyncio.Event
 ) -> int:
-    source, url, ui_port = SharedParts(), url_of(begun.listener), begun.ports.ui or free_port()
+    source, url, ui_port = SharedParts(), url_of(head_start.listener), head_start.ports.ui or free_port()
     if new_key:
         exits.say(f"admin key {new_key}")
     # The API starts first, so that it can report what is missing while Temporal is downloaded, built or started.
     app = create_app(source, options=lambda: ApiOptions.of(settings))
-    api = ApiServer(app, begun.listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
-    async with beside(api.run_until(stop), stop) as serving, _temporal(settings, begun, ui_port, stop) as address:
+    api = ApiServer(app, head_start.listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
+    async with beside(api.run_until(stop), stop) as serving, _temporal(settings, head_start, ui_port, stop) as address:
         if address:
             settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ui_port)})
         parts = await unless_stopped(stop, connect_worker(settings, catalogue, address=address))
@@ -125,13 +125,20 @@ def announce(url: str, jobs_page: str, new_key: str | None) -> None:
 
 
 @asynccontextmanager
-async def _temporal(settings: Settings, begun: Begun, ui_port: int, stop: asyncio.Event) -> AsyncIterator[str | None]:
+async def _temporal(
+    settings: Settings, head_start: HeadStart, ui_port: int, stop: asyncio.Event
+) -> AsyncIterator[str | None]:
     """The address of a Temporal server that runs during the block; None if one is configured or `stop` was set."""
     if not needs_temporal():
         yield None
         return
     starting = temporal.running_server(
-        settings.data_dir, begun.ports.temporal, ui_port, stop, port_flag=TEMPORAL_FLAG, begun=begun.server
+        settings.data_dir,
+        head_start.ports.temporal,
+        ui_port,
+        stop,
+        port_flag=TEMPORAL_FLAG,
+        first_server=head_start.server,
     )
     async with starting as server:
         yield server.address if server else None

@@ -31,7 +31,7 @@ class DevPorts:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class HeadStart:
     """What runs before the rest is imported: the socket of the API, and Temporal, which may not answer yet.
 
     There is no server if another one is named, or if it must be downloaded or built first.
@@ -52,7 +52,7 @@ def run(settings: Settings, ports: DevPorts) -> int:
             with quick_imports():
                 from orchestrator.commandline import dev  # noqa: PLC0415
 
-            main = dev.prepared(settings, Begun(ports, listener, server))
+            main = dev.prepared(settings, HeadStart(ports, listener, server))
         except BaseException:
             if server is not None:
                 runner.run(server.stop())

@@ -34,15 +34,21 @@ async def _main(settings: Settings, port: int, ui_port: int, stop: asyncio.Event
 
 @asynccontextmanager
 async def running_server(
-    data_dir: Path, port: int, ui_port: int, stop: asyncio.Event, *, port_flag: str, begun: DevServer | None = None
+    data_dir: Path,
+    port: int,
+    ui_port: int,
+    stop: asyncio.Event,
+    *,
+    port_flag: str,
+    first_server: DevServer | None = None,
 ) -> AsyncIterator[DevServer | None]:
     """A server with its UI that runs, and restarts if it ends, during the block; None if `stop` was set first.
 
-    `begun` is a server on the directory and the port whose start has begun.
+    `first_server` is one on the directory and the port whose start has begun.
     Raises `Refused`: exit code 2 if a port is taken, else 1.
     """
     with listen(HOST, ui_port, "--ui-port") as listener:
-        server = await unless_stopped(stop, _start(data_dir, port, port_flag=port_flag, begun=begun))
+        server = await unless_stopped(stop, _start(data_dir, port, port_flag=port_flag, first_server=first_server))
         if server is None:
             yield None
             return
@@ -55,9 +61,9 @@ async def running_server(
             await server.stop()
 
 
-async def _start(data_dir: Path, port: int, *, port_flag: str, begun: DevServer | None) -> DevServer:
+async def _start(data_dir: Path, port: int, *, port_flag: str, first_server: DevServer | None) -> DevServer:
     try:
-        server = begun or new_server(await locate(os.environ), data_dir, port, port_flag=port_flag)
+        server = first_server or new_server(await locate(os.environ), data_dir, port, port_flag=port_flag)
         await server.start()
     except Unavailable as fault:
         raise Refused(fault.for_operators, exits.USAGE if is_taken(HOST, port) else exits.FAILED) from fault
