@@ -1,21 +1,28 @@
 """Models of OpenAI and of compatible servers, in their own module: the import takes half a second."""
 
+import json
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import httpx2
 from openai import AsyncOpenAI
 from openai.resources.chat import AsyncChat, AsyncCompletions
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from pydantic_ai.tools import ToolDefinition
+
+from orchestrator.runtime.recent import Recent
 
 MODELS: Final = 100  # Models that are kept: their names may come from requests.
 # Compatible servers know the older field `max_tokens`.
 _COMPATIBLE: Final = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
 
+_SCHEMAS: Final = 2_000_000  # Characters of converted schemas that are kept. They may come from MCP servers.
 # The parameters of a request that the client itself needs.
 _OWN: Final = ("model", "stream", "timeout", "extra_headers", "extra_query")
 
@@ -47,11 +54,40 @@ class _Client(AsyncOpenAI):
         return _Chat(self)
 
 
+class _Model(OpenAIChatModel):
+    """Converts the schema of each tool once: that takes half a millisecond for an answer with a few fields."""
+
+    def __init__(self, name: str, provider: Provider[AsyncOpenAI], converted: Recent[str, ToolDefinition]) -> None:
+        super().__init__(name, provider=provider)
+        self._converted = converted
+
+    def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
+        """The parameters as the provider takes them."""
+        tools, outputs = model_request_parameters.function_tools, model_request_parameters.output_tools
+        others = replace(model_request_parameters, function_tools=[], output_tools=[])
+        return replace(
+            super().customize_request_parameters(others),
+            function_tools=[self._tool(tool) for tool in tools],
+            output_tools=[self._tool(tool) for tool in outputs],
+        )
+
+    def _tool(self, tool: ToolDefinition) -> ToolDefinition:
+        schema = json.dumps(tool.parameters_json_schema)
+        key = f"{self.profile.get('json_schema_transformer')} {tool.strict} {schema}"
+        converted = self._converted.get(key)
+        if converted is None:
+            alone = ModelRequestParameters(function_tools=[tool])
+            [converted] = super().customize_request_parameters(alone).function_tools
+            self._converted.add(key, converted, 2 * len(key))
+        return replace(tool, parameters_json_schema=converted.parameters_json_schema, strict=converted.strict)
+
+
 class OpenAIModels:
     """Creates models by name on one client, without the provider's retries: Temporal owns all retries."""
 
     def __init__(self, provider: Provider[AsyncOpenAI]) -> None:
         self._provider = provider
+        self._converted: Recent[str, ToolDefinition] = Recent(_SCHEMAS)
         self.model = lru_cache(maxsize=MODELS)(self._model)
 
     @classmethod
@@ -68,4 +104,4 @@ class OpenAIModels:
         return cls(OpenAICompatibleProvider("openai-compatible", openai_client=client, profile=_COMPATIBLE))
 
     def _model(self, name: str) -> OpenAIChatModel:
-        return OpenAIChatModel(name, provider=self._provider)
+        return _Model(name, self._provider, self._converted)

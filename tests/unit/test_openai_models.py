@@ -35,18 +35,30 @@ async def body_sent(make_model, tools):
         return httpx2.Response(200, json=answered)
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
-        response = await model_request(
-            make_model(http),
-            MESSAGES,
-            model_settings=ModelSettings(temperature=0.2, max_tokens=100, extra_body={"top_k": 4}),
-            model_request_parameters=ModelRequestParameters(function_tools=tools),
-        )
-    assert response.parts == [TextPart("Done.")]
+        model = make_model(http)
+        for _ in range(2):
+            response = await model_request(
+                model,
+                MESSAGES,
+                model_settings=ModelSettings(temperature=0.2, max_tokens=100, extra_body={"top_k": 4}),
+                model_request_parameters=ModelRequestParameters(function_tools=tools),
+            )
+            assert response.parts == [TextPart("Done.")]
+    assert bodies[0] == bodies[1]
     return bodies[0]
 
 
 @pytest.mark.parametrize(
-    "tools", [[], [ToolDefinition(name="look_up", description="Finds.", parameters_json_schema=LOOK_UP)]]
+    "tools",
+    [
+        [],
+        [
+            ToolDefinition(name="look_up", description="Finds.", parameters_json_schema=LOOK_UP),
+            ToolDefinition(name="look_again", description="Finds more.", parameters_json_schema=LOOK_UP),
+            ToolDefinition(name="look_well", description="Finds all.", parameters_json_schema=LOOK_UP, strict=True),
+            ToolDefinition(name="note", description="Notes.", parameters_json_schema={"type": "object"}),
+        ],
+    ],
 )
 async def test_the_body_of_a_request_is_that_of_the_providers_own_client(tools):
     own = await body_sent(lambda http: OpenAIModels.of_openai(URL, "k", http).model("m"), tools)
