@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,18 @@ from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.settings import Settings
 from orchestrator.testing.model_server import ModelServer, ScriptedModels
 from orchestrator.testing.replays import assert_replays
-from orchestrator.testing.scripts import Entry, ModelRequest, Script, Scripts, calls, fails, hangs, tool
+from orchestrator.testing.scripts import (
+    Answerer,
+    Entry,
+    ModelRequest,
+    Reply,
+    Script,
+    Scripts,
+    calls,
+    fails,
+    hangs,
+    tool,
+)
 
 __all__ = [
     "ADMIN_KEY",
@@ -46,6 +57,7 @@ __all__ = [
     "Engine",
     "GivenSettings",
     "ModelRequest",
+    "Reply",
     "assert_replays",
     "calls",
     "engine",
@@ -54,6 +66,7 @@ __all__ = [
     "hangs",
     "orchestrator_plugins",
     "pytest_configure",
+    "pytest_runtest_makereport",
     "pytest_sessionfinish",
     "running_engine",
     "temporal_address",
@@ -64,6 +77,8 @@ __all__ = [
 TESTER = Principal(id="tester", scopes=frozenset({Scope.ADMIN}))
 ADMIN_KEY = "dvr_sk_test_fixture"
 _SESSION = pytest.StashKey[pytest.Session]()
+_FAILED = pytest.StashKey[bool]()
+_SECONDS_AFTER_THE_END = 10.0
 
 
 class Engine:
@@ -75,12 +90,13 @@ class Engine:
         self.scripts = scripts
         self._job_ids: list[str] = []
 
-    def script(self, name: str, entries: Sequence[Entry], *, unused: bool = False) -> Script:
+    def script(self, name: str, entries: Sequence[Entry] | Answerer, *, unused: bool = False) -> Script:
         """Answer the model requests of an agent with these entries, in order, in the place of the offline drafter.
 
         `name` is the id of an agent, or of one call if several run in parallel: `step.agent`, `step[key].agent`. An
         entry is an answer (the agent's output model, or a dict of its own fields), `calls(…)`, `fails(…)`, `hangs()`,
-        or a function of the `ModelRequest` that returns one of them. Entries that no request uses fail the test at
+        or a function of the `ModelRequest` that returns one of them. A function in the place of the list answers every
+        request, as many as there are: for calls that run in parallel. Entries that no request uses fail the test at
         its end, unless `unused` allows them. Raises `ValueError` for an answer that does not fit the output model.
         """
         agent = self.parts.catalogue.agent(name.rpartition(".")[2])
@@ -156,9 +172,21 @@ class Engine:
         return await self.ended((await self.start(target, input, **more)).job_id)
 
     async def eventually(self, job_id: str, holds: Callable[[Job], bool], seconds: float = 30) -> Job:
-        """The job as soon as `holds` is true of it. Fails the test after `seconds`."""
-        job: Job = await eventually(lambda: self.job(job_id), holds, seconds)
+        """The job as soon as `holds` is true of it. Fails the test after `seconds`, or soon after the job has ended."""
+        deadline, over = time.monotonic() + seconds, False
+        while not holds(job := await self.job(job_id)):
+            if job.state.terminal and not over:
+                deadline, over = min(deadline, time.monotonic() + _SECONDS_AFTER_THE_END), True
+            assert time.monotonic() < deadline, f"never became true; {_outcome(job)}; the last result: {job!r}"
+            await asyncio.sleep(0.05)
         return job
+
+
+def _outcome(job: Job) -> str:
+    """What became of a job, before the length of all of it hides it."""
+    why = f": {job.error.type}: {job.error.message}" if job.error else ""
+    why = why or (f": {job.reason.code}: {job.reason.message}" if job.reason else "")
+    return f"{job.id} is {job.state}{why}"
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
@@ -224,6 +252,15 @@ def pytest_configure(config: pytest.Config) -> None:
     atexit.register(_leave, config)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Store whether the test has failed, for the end of its engine."""
+    report = yield
+    if report.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Store the session, which has the exit code."""
     session.config.stash[_SESSION] = session
@@ -262,7 +299,11 @@ def orchestrator_plugins() -> list[Plugin]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def engine(temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]) -> AsyncIterator[Engine]:
+async def engine(
+    request: pytest.FixtureRequest, temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> AsyncIterator[Engine]:
     """A running engine for one test."""
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins) as running:
         yield running
+        if request.node.stash.get(_FAILED, False):
+            running.scripts.leave_unchecked()

@@ -21,7 +21,7 @@ from orchestrator.authoring import (
 )
 from orchestrator.domain.jobs import JobState
 from orchestrator.testing import Engine, ModelRequest, assert_replays, calls, fails, hangs, running_engine, tool
-from orchestrator.testing.scripts import Script
+from orchestrator.testing.scripts import Script, Scripts
 
 
 class Text(BaseModel):
@@ -146,6 +146,34 @@ async def test_a_provider_that_hangs_is_cancelled_with_the_job(engine: Engine) -
     await engine.cancel(started.job_id)
 
     assert (await engine.ended(started.job_id)).state is JobState.CANCELLED
+
+
+async def test_a_function_answers_every_request(engine: Engine) -> None:
+    script = engine.script("s_reviewer", lambda request: {"approved": True, "score": request.number})
+    jobs = [await engine.run("s_reviewer", {"text": "Hello"}) for _ in range(2)]
+    assert [job.result and job.result["metadata"]["data"]["score"] for job in jobs] == [1, 2]
+    assert len(script.requests) == 2
+
+
+@pytest.mark.parametrize("entries", [APPROVE, calls(tool("find", number=1)), "yes"])
+def test_a_script_that_is_no_list_is_refused_by_name(entries: object) -> None:
+    with pytest.raises(TypeError, match="script of 's_reviewer': give a list of entries, or a function"):
+        Scripts().add("s_reviewer", REVIEWER, entries, unused=False)  # type: ignore[arg-type]
+
+
+async def test_a_wait_for_what_an_ended_job_never_does_says_why_it_ended(engine: Engine) -> None:
+    engine.script("s_reviewer", [fails(400, message="no such thing")])
+    started = await engine.start("s_reviewer", {"text": "Hello"})
+    await engine.ended(started.job_id)
+    with pytest.raises(AssertionError, match=rf"never became true; {started.job_id} is FAILED: \w+: .*no such thing"):
+        await engine.eventually(started.job_id, lambda job: bool(job.open_questions), seconds=0.1)
+
+
+def test_a_test_that_failed_is_not_failed_again_for_what_it_left() -> None:
+    scripts = Scripts()
+    scripts.add("s_reviewer", REVIEWER, [APPROVE], unused=False)
+    scripts.leave_unchecked()
+    scripts.check()
 
 
 async def test_answers_left_over_fail_the_test_unless_it_allows_them(temporal_address: str, tmp_path: Path) -> None:
