@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ from orchestrator.domain.json_schema import evaluable, schema_fault
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.tools import McpServer
 from orchestrator.domain.turns import ToolFailed
+from orchestrator.runtime.last_words import LastWords, last_words
 from orchestrator.runtime.mcp_connections import McpConnections
 from orchestrator.runtime.tool_secrets import ToolSecrets
 
@@ -30,6 +30,7 @@ DIGESTS: Final = "digests"  # In a listed tool: digests of the parts of its defi
 UNREACHABLE: Final = "mcp_unreachable"
 _LIST_SECONDS: Final = 30.0
 _MAX_PAGES: Final = 50
+_WORDS: Final = 500
 # Errors of JSON-RPC that the model can correct, and the one of a server that forgot the session.
 _INVALID_ARGUMENTS: Final = -32602
 
@@ -107,7 +108,7 @@ class McpServers:
             async with self._connections.lent(server, job_id) as client:
                 yield client
         except MCPError as error:
-            message = self._secrets.masked(error_message(error))
+            message = self._reason(error)
             if error.code == _INVALID_ARGUMENTS:
                 raise ToolFailed(message) from None
             raise AgentError(f"{what}: {message}", kind="mcp_error", retryable=True) from None
@@ -116,22 +117,34 @@ class McpServers:
         except (OSError, httpx2.HTTPError, TimeoutError, ExceptionGroup) as error:
             if faults := _own_faults(error):
                 raise faults[0] from None
-            reason = self._secrets.masked(error_message(_first(error)) or error_name(error))
-            message = f"{what} does not answer: {reason}"
+            message = f"{what} does not answer: {self._reason(error)}"
             raise AgentError(message, kind=UNREACHABLE, retryable=True) from None
 
-    async def _connect(self, server: McpServer, stack: AsyncExitStack) -> "Client":
-        from mcp import Client  # noqa: PLC0415
+    def _reason(self, error: Exception) -> str:
+        """Why a server does not answer, with what its program wrote last."""
+        reason = self._secrets.masked(error_message(_first(error)) or error_name(error))
+        # Masked before they are cut: the end of a secret is one, too.
+        words = [self._secrets.masked(note)[-_WORDS:] for note in getattr(error, "__notes__", ())]
+        return f"{reason}. Its program wrote: {words[0]}" if words else reason
 
-        target = await self._target(server, stack)
-        client = await stack.enter_async_context(Client(target, read_timeout_seconds=server.timeout))
+    async def _connect(self, server: McpServer, stack: AsyncExitStack) -> "Client":
+        from mcp import Client, MCPError  # noqa: PLC0415
+
+        words = None if server.url else await stack.enter_async_context(last_words())
+        target = await self._target(server, stack, words)
+        try:
+            client = await stack.enter_async_context(Client(target, read_timeout_seconds=server.timeout))
+        except (MCPError, OSError, ExceptionGroup) as error:
+            if words is not None and (text := await words.text()):
+                error.add_note(text)
+            raise
         # The model reads the text. The SDK would list all tools again, and match the server's own patterns with
         # Python's engine, which a single one can hold for ever.
         client.session.validate_tool_result = _accepted  # type: ignore[method-assign]
         return client
 
-    async def _target(self, server: McpServer, stack: AsyncExitStack) -> Any:
-        if server.url:
+    async def _target(self, server: McpServer, stack: AsyncExitStack, words: LastWords | None) -> Any:
+        if words is None:
             from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
             headers = {"Authorization": f"Bearer {self._secrets.value(server.token)}"} if server.token else {}
@@ -142,9 +155,8 @@ class McpServers:
 
         environment = {secret.name: self._secrets.value(secret) for secret in server.environment}
         program, *arguments = server.command
-        log_file = stack.enter_context(await asyncio.to_thread(open, os.devnull, "w"))
         return stdio_client(
-            StdioServerParameters(command=program, args=arguments, env=environment or None), errlog=log_file
+            StdioServerParameters(command=program, args=arguments, env=environment or None), errlog=words.file
         )
 
 

@@ -197,6 +197,18 @@ async def test_a_server_that_is_down_is_tried_again() -> None:
     assert (failed.value.kind, failed.value.retryable) == (UNREACHABLE, True)
 
 
+async def test_a_program_that_ends_at_once_is_quoted_without_secrets():
+    program = f"import sys; sys.exit('x' * 9000 + ' no module named wiki, token {TOKEN}')"
+    wiki = McpServer(
+        "wiki", command=(sys.executable, "-c", program), allow=("search",), environment=(Secret("WIKI_TOKEN"),)
+    )
+    with pytest.raises(AgentError, match=r"MCP server wiki does not answer: .*no module named wiki") as failed:
+        await servers().tools(wiki)
+    assert failed.value.kind == UNREACHABLE
+    assert TOKEN not in failed.value.message
+    assert len(failed.value.message) < 1000
+
+
 async def test_a_missing_secret_is_named():
     wiki = McpServer("wiki", url="http://127.0.0.1:1/mcp", allow=("search",), token=Secret("OTHER_TOKEN"))
     with pytest.raises(AgentError, match="OTHER_TOKEN is not set on this worker") as failed:
