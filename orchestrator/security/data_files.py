@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,14 @@ _PATTERNS: Final = (
 
 
 def make_private(file: Path) -> None:
-    """Create an empty file and its folder for the owner alone. Existing ones are not changed. Raises `OSError`."""
+    """Create an empty file and its folder for the owner alone. Existing ones are not changed. Raises `OSError`.
+
+    An existing file is not even opened: closing it would drop the locks that SQLite holds on it in this process, and
+    the next program that reads the database would delete the write-ahead log beside it.
+    """
     file.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE))
+    with suppress(FileExistsError):
+        os.close(os.open(file.resolve(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
 
 
 def close_to_others(data_dir: Path) -> None:

@@ -149,6 +149,20 @@ async def _accept_elsewhere(url: str) -> None:
     await database.close()
 
 
+async def test_another_program_that_closes_the_database_does_not_delete_the_log_of_this_process(tmp_path: Path):
+    file = tmp_path / "index.sqlite3"
+    database = Database(f"sqlite:///{file}")
+    await database.migrate()
+    await database.migrate()  # the API and the worker of one process both do so
+    read = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM jobs').fetchone()[0])"
+    command = [sys.executable, "-c", read, str(file)]
+    first = await asyncio.to_thread(subprocess.check_output, command)
+    await JobRepository(database).accept(job_input(), request_hash="hash", at=at(0))
+    second = await asyncio.to_thread(subprocess.check_output, command)
+    await database.close()
+    assert (first.strip(), second.strip()) == (b"0", b"1")
+
+
 async def test_sqlite_is_tuned(tmp_path: Path):
     database = Database(f"sqlite:///{tmp_path / 'new' / 'index.sqlite3'}")
     await database.migrate()
