@@ -1,13 +1,15 @@
 """`python -m bench.lists`: lists of jobs among a million, on SQLite and on PostgreSQL.
 
-Fills an empty index, then reads a page and its total with each filter. `--url` names the database, which keeps its
-rows: a second run measures the same ones.
+Fills an empty index. With each filter, reads a page and its total as the API does, and a page by cost and the counts
+by state as the operators' page does. `--url` names the database, which keeps its rows: a second run reads them again.
 """
 
 import argparse
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,13 +21,17 @@ from sqlalchemy import Connection, create_engine, func, select, text
 from bench.figures import Figure, at_most, show
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
-from orchestrator.domain.pages import Position
+from orchestrator.domain.pages import CostPosition, Position
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.lists import Filter
+from orchestrator.storage.overviews import OverviewRepository
 from orchestrator.storage.tables import jobs
 
 _ROWS: Final = 1_000_000
 _READS: Final = 25
+_API_MS: Final = 10
+_PAGE_MS: Final = 200
 _BEGAN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _SERIES: Final = {
     "sqlite": (
@@ -40,9 +46,10 @@ _SERIES: Final = {
     ),
 }
 # One owner has half of the jobs, 1,000 owners the rest. One job in five has labels: of a team of few, or of a customer.
+# Jobs cost more, the higher the number of their definition: those of the first one are at the end of a list by cost.
 _FILL: Final = """
 INSERT INTO jobs (id, kind, definition, name, owner, state, progress, job_input, request_hash, start_state, run_id,
-                  total_calls, created_at, started_at, closed_at, snapshot, reason_code, labels)
+                  total_calls, created_at, started_at, closed_at, snapshot, reason_code, labels, cost)
 {series}
 SELECT 'wf_job_' || i, CASE WHEN i % 10 = 0 THEN 'agent' ELSE 'workflow' END, 'definition_' || (i % 20), 'A job',
        CASE WHEN i % 2 = 0 THEN 'large' ELSE 'owner_' || (i % 1000) END,
@@ -52,8 +59,13 @@ SELECT 'wf_job_' || i, CASE WHEN i % 10 = 0 THEN 'agent' ELSE 'workflow' END, 'd
        CASE WHEN i % 1000 = 7 THEN NULL ELSE {moment} END, CASE WHEN i % 1000 = 7 THEN NULL ELSE {blob} END,
        CASE WHEN i % 1000 = 7 THEN CASE WHEN i % 3000 = 7 THEN 'waiting_for_approval' ELSE 'running' END END,
        CASE WHEN i % 10 = 3 THEN '{line}' || 'team:' || (i % 40) || '{line}'
-            WHEN i % 10 = 4 THEN '{line}' || 'customer:' || (i / 100) || '{line}' END
+            WHEN i % 10 = 4 THEN '{line}' || 'customer:' || (i / 100) || '{line}' END,
+       CASE WHEN i % 1000 <> 7 THEN (i % 20) + (i % 100003 * 7919 % 100003) / 100003.0 END
 FROM numbers
+"""
+_FILL_LABELS: Final = """
+INSERT INTO job_labels (label, created_at, job_id) SELECT trim(labels, '{line}'), created_at, id FROM jobs
+WHERE labels IS NOT NULL
 """
 _FILTERS: Final[dict[str, dict[str, Any]]] = {
     "all jobs": {},
@@ -83,14 +95,42 @@ _FILTERS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+_BY_COST: Final[dict[str, dict[str, Any]]] = {
+    what: criteria
+    for what, criteria in _FILTERS.items()
+    if not criteria.keys() & {"reasons", "attention", "offset", "after"}
+} | {
+    "after the 500,000th": {"after": CostPosition(10.0, "wf_job_0")},
+    "of the cheapest workflow": {"kind": JobKind.WORKFLOW, "definition": "definition_1"},
+    "in a state without jobs": {"states": [JobState.TIMEOUT]},
+    "of an owner, in a state without jobs": {"owner": "large", "states": [JobState.TIMEOUT]},
+    "of a workflow, in a state without jobs": {"definition": "definition_3", "states": [JobState.FAILED]},
+    "of an owner, of a workflow of others": {"owner": "large", "definition": "definition_3"},
+    "of a workflow, with a label of others": {"definition": "definition_3", "labels": {"customer": "12"}},
+}
+_COUNTED: Final = {what: criteria for what, criteria in _FILTERS.items() if not criteria.keys() & {"offset", "after"}}
+_SEARCHES: Final[dict[str, dict[str, Any]]] = {"by the end of an id": {"id_part": "99999"}}
+
+
 async def measure(url: str, rows: int) -> list[Figure]:
     """Fill the index unless it has rows, and measure each filter."""
     database = Database(url)
     try:
         await database.migrate()
         name = await asyncio.to_thread(_fill, url, rows)
-        repository = JobRepository(database)
-        return [await _figure(f"{name}, jobs {what}", repository, each) for what, each in _FILTERS.items()]
+        lists, overviews = JobRepository(database), OverviewRepository(database)
+        figures = [
+            await _list_figure(f"{name}, jobs {what}", lists, _API_MS if what in _FILTERS else _PAGE_MS, criteria)
+            for what, criteria in (_FILTERS | _SEARCHES).items()
+        ]
+        for what, criteria in (_BY_COST | _SEARCHES).items():
+            after, chosen = criteria.get("after"), {key: value for key, value in criteria.items() if key != "after"}
+            reading = partial(overviews.dearest, Filter(**chosen), limit=51, after=after)
+            figures.append(await _figure(f"{name}, by cost {what}", _PAGE_MS, reading))
+        for what, criteria in (_COUNTED | _SEARCHES).items():
+            reading = partial(overviews.states, Filter(**criteria))
+            figures.append(await _figure(f"{name}, counts {what}", _PAGE_MS, reading))
+        return figures
     finally:
         await database.close()
 
@@ -113,18 +153,23 @@ def _insert(connection: Connection, rows: int) -> None:
     line = "' || char(10) || '" if dialect == "sqlite" else "' || chr(10) || '"
     fill = _FILL.format(series=series, moment=moment, blob=blob, line=line)
     connection.execute(text(fill.replace(":' ||", "\\:' ||")), {"last": rows - 1})
-    connection.exec_driver_sql("ANALYZE" if dialect == "sqlite" else "VACUUM ANALYZE jobs")
+    connection.execute(text(_FILL_LABELS.format(line=line)))
+    connection.exec_driver_sql("ANALYZE" if dialect == "sqlite" else "VACUUM ANALYZE jobs, job_labels")
 
 
-async def _figure(name: str, repository: JobRepository, criteria: dict[str, Any]) -> Figure:
+async def _list_figure(name: str, lists: JobRepository, limit_ms: float, criteria: dict[str, Any]) -> Figure:
     arguments = {"owner": None, "states": None, "kind": None, "definition": None, "limit": 21, "offset": 0, **criteria}
-    _, total = await repository.list(**arguments)
+    reading = partial(lists.list, **arguments)
+    return await _figure(name, limit_ms, reading, f"total {(await reading())[1]:,}, ")
+
+
+async def _figure(name: str, limit_ms: float, reading: Callable[[], Awaitable[Any]], note: str = "") -> Figure:
     times = []
     for _ in range(_READS):
         began = time.perf_counter()
-        await repository.list(**arguments)
+        await reading()
         times.append((time.perf_counter() - began) * 1000)
-    return at_most(name, 10, median(times), "ms", f"total {total:,}, fastest {min(times):.1f} ms")
+    return at_most(name, limit_ms, median(times), "ms", f"{note}fastest {min(times):.1f} ms")
 
 
 def main() -> None:

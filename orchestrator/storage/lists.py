@@ -23,6 +23,9 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from orchestrator.domain.ids import JobKind, job_id
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
@@ -82,18 +85,19 @@ class Filter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions, without those on states, reasons and attention."""
-        return [*(jobs.c[name] == value for name, value in self.equal().items()), *self._more()]
+        return [*(jobs.c[name] == value for name, value in self.equal().items()), *self.bounds()]
 
     def row_conditions(self) -> list[ColumnElement[bool]]:
         """The same conditions, checked on rows that another condition has found: no index is scanned for them."""
-        return [*(row_has(name, [value]) for name, value in self.equal().items()), *self._more()]
+        return [*(row_has(name, [value]) for name, value in self.equal().items()), *self.bounds()]
 
     @property
     def plain(self) -> bool:
         """Whether it filters by columns alone that share an index with the time."""
         return self.reasons is None and not self.attention and not self.labels and not (self.id_start or self.id_part)
 
-    def _more(self) -> list[ColumnElement[bool]]:
+    def bounds(self) -> list[ColumnElement[bool]]:
+        """The conditions that are not on the value of one column: labels, times and ids."""
         bounds = [labelled(name, value) for name, value in self.labels.items()]
         if self.since is not None:
             bounds.append(jobs.c.created_at >= self.since)
@@ -113,35 +117,54 @@ class Filter:
         return {name: str(value) for name, value in columns.items() if value is not None}
 
 
+class _Checked(FunctionElement[str]):
+    """The value of a column, for a condition that no index is scanned for."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(_Checked)
+def _checked(element: _Checked, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({compiler.process(element.clauses, **kw)} || '')"
+
+
+@compiles(_Checked, "sqlite")
+def _sqlite_checked(element: _Checked, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(+{compiler.process(element.clauses, **kw)})"  # costs nothing, unlike a concatenation
+
+
 def row_has(column: str, values: Collection[str]) -> ColumnElement[bool]:
-    """Whether a column has one of these values. The concatenation keeps the database from scanning its index."""
-    return type_coerce(jobs.c[column], String).concat("").in_([str(value) for value in sorted(values)])
+    """Whether a column has one of these values, checked without a scan of its index."""
+    return _Checked(type_coerce(jobs.c[column], String)).in_([str(value) for value in sorted(values)])
 
 
 def job_page(
     columns: Sequence[Column[Any]], job_filter: Filter, *, limit: int, offset: int, after: Position | None = None
 ) -> tuple[Select[Any], Select[Any]]:
     """Two statements: one page, each row with the `total` of all matches, which is bounded; and that number alone."""
-    matching, most = job_filter.conditions(), offset + MOST_COUNTED
-    newest = select(jobs.c.id, jobs.c.created_at)
-    if after is not None:
-        newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
-    plain = job_filter.reasons is None and not job_filter.attention
-    if plain and job_filter.labels:
-        ids = _labelled_ids(job_filter, limit + offset, after)
-        counted = _labelled_ids(job_filter, most, None)
-    elif plain:
-        newest = newest.where(*matching)
-        ids = newest_ids(newest, job_filter.states, limit + offset)
-        counted = newest_ids(select(jobs.c.id, jobs.c.created_at).where(*matching), job_filter.states, most)
-    else:
-        parts = _parts(job_filter)
-        ids = _newest_of([newest.where(*part) for part in parts], limit + offset)
-        counted = _newest_of([select(jobs.c.id, jobs.c.created_at).where(*part) for part in parts], most)
+    ids = matching_ids(job_filter, limit + offset, after)
     # In the order of the page, so that the database reads as few entries of the same index.
+    most = offset + MOST_COUNTED
+    counted = matching_ids(job_filter, most)
     total = select(func.count()).select_from(select(counted.limit(most).subquery()).subquery())
     rows = select(*columns, total.scalar_subquery().label("total"))
     return page_of(rows, ids, limit=limit, offset=offset), total
+
+
+def matching_ids(job_filter: Filter, most: int, after: Position | None = None) -> Select[Any]:
+    """The ids and times of the newest `most` matching jobs, by the index of the filter. More of several states or
+    reasons."""
+    if job_filter.reasons is None and not job_filter.attention and job_filter.labels:
+        return _labelled_ids(job_filter, most, after)
+    newest = select(jobs.c.id, jobs.c.created_at)
+    if after is not None:
+        newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
+    if job_filter.definition is not None and job_filter.plain:
+        return _newest_of([newest.where(*part) for part in _definition_parts(job_filter)], most)
+    if job_filter.reasons is None and not job_filter.attention:
+        return newest_ids(newest.where(*job_filter.conditions()), job_filter.states, most)
+    return _newest_of([newest.where(*part) for part in _parts(job_filter)], most)
 
 
 def state_counts(job_filter: Filter) -> Sequence[Select[Any] | CompoundSelect[Any]]:
@@ -152,8 +175,8 @@ def state_counts(job_filter: Filter) -> Sequence[Select[Any] | CompoundSelect[An
     whole = replace(job_filter, states=None)
     if not whole.plain or set(whole.equal()) - {"owner"} or whole.since is not None or whole.until is not None:
         parts = [whole.conditions()] if whole.plain else _parts(whole)
-        # The concatenation keeps the database from scanning the index of the states.
-        state = jobs.c.state if whole.plain else type_coerce(jobs.c.state, String).concat("")
+        by_state = whole.plain and whole.definition is None  # the indices of definitions do not begin with the state
+        state = jobs.c.state if by_state else _Checked(type_coerce(jobs.c.state, String))
         return [select(state, func.count()).where(*part).group_by(state) for part in parts]
     number = select(func.count()).select_from(jobs).where(*whole.conditions())
     rest = sorted(set(JobState) - {JobState.COMPLETED})
@@ -187,6 +210,13 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
     if job_filter.attention and job_filter.reasons is None:
         parts.append([IS_FAILED, row_has("state", states & FAILED_STATES), ~_RETRIED, *conditions])
     return parts
+
+
+def _definition_parts(job_filter: Filter) -> list[_Conditions]:
+    """The parts of a filter by definition, one for each kind: its index begins with both, and ends with the state."""
+    kinds = list(JobKind) if job_filter.kind is None else [job_filter.kind]
+    of_state = [] if job_filter.states is None else [row_has("state", set(job_filter.states))]
+    return [[*replace(job_filter, kind=kind).conditions(), *of_state] for kind in kinds]
 
 
 def _labelled_ids(job_filter: Filter, most: int, after: Position | None) -> Select[Any]:

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState, ReasonCode
 from orchestrator.domain.pages import CostPosition
 from orchestrator.domain.usage import Usage
-from orchestrator.storage.costs import dearest
+from orchestrator.storage.costs import counted, dearest, few
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import ROW, JobRow, row_of
 from orchestrator.storage.lists import Filter, state_counts
@@ -72,13 +72,22 @@ class OverviewRepository:
 
     async def dearest(self, job_filter: Filter, *, limit: int, after: CostPosition | None = None) -> list[JobRow]:
         """The most expensive matching jobs that have ended and whose cost is known."""
-        return await self._rows(dearest(ROW, job_filter, limit, after))
+
+        most = few(job_filter)
+
+        def read(connection: Connection) -> list[JobRow]:
+            # A search for a part of an id reads all entries of an index, whether to count or to list.
+            number = (
+                most if job_filter.id_part is not None else connection.execute(counted(job_filter, most)).scalar_one()
+            )
+            statement = dearest(ROW, job_filter, limit, after, are_few=number < most)
+            return list(map(row_of, connection.execute(statement).mappings()))
+
+        return await self._db.autocommit(read)
 
     async def rows(self, job_ids: Sequence[str]) -> list[JobRow]:
         """The rows of these jobs, in no order. Unknown jobs are left out."""
-        return await self._rows(select(*ROW).where(jobs.c.id.in_(job_ids)))
-
-    async def _rows(self, query: Select[Any]) -> list[JobRow]:
+        query = select(*ROW).where(jobs.c.id.in_(job_ids))
         return await self._db.autocommit(lambda connection: list(map(row_of, connection.execute(query).mappings())))
 
     async def mark(self) -> IndexMark:

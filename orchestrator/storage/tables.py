@@ -136,8 +136,9 @@ jobs: Final = Table(
         "ix_jobs_closed", _CLOSED, "closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"
     ),
     _partial("ix_jobs_owner_closed", _CLOSED, "owner", "closed_at"),
-    _partial("ix_jobs_cost", _HAS_COST, "cost", "id", "owner", "state", "kind", "definition", "created_at"),
-    _partial("ix_jobs_owner_cost", _HAS_COST, "owner", "cost", "id", "state", "kind", "definition", "created_at"),
+    _partial("ix_jobs_cost", _HAS_COST, "state", "cost", "id", "owner", "kind", "definition", "created_at"),
+    _partial("ix_jobs_owner_cost", _HAS_COST, "owner", "state", "cost", "id", "kind", "definition", "created_at"),
+    _partial("ix_jobs_definition_cost", _HAS_COST, "definition", "state", "cost", "id", "owner", "kind", "created_at"),
 )
 
 # No foreign key to jobs, here and below: a missing row must not fail a running job.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -64,19 +65,24 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
 
 async def plans(database: Database, look: Callable[[], Awaitable[object]]) -> list[str]:
     """The lines of the plans of all statements of a reading, as the database explains them."""
+    return [line for lines in await plans_of_each(database, look) for line in lines]
+
+
+async def plans_of_each(database: Database, look: Callable[[], Awaitable[object]]) -> list[list[str]]:
+    """The lines of the plan of each statement of a reading."""
     with statements() as seen:
         await look()
 
-    def explain(connection: Connection) -> list[str]:
+    def explain(connection: Connection) -> list[list[str]]:
         how = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
         if connection.dialect.name == "postgresql":  # A table of few rows is walked, whatever its indices.
             for way in ("seqscan", "bitmapscan"):
                 connection.execute(text(f"SET LOCAL enable_{way} = off"))
-        lines: list[str] = []
+        lines: list[list[str]] = []
         for statement, parameters in seen:
             cursor = connection.connection.cursor()
             cursor.execute(f"{how} {statement}", parameters)
-            lines += [str(row[-1]) for row in cursor.fetchall()]
+            lines.append([str(row[-1]) for row in cursor.fetchall()])
             cursor.close()
         return lines
 
@@ -102,13 +108,29 @@ async def test_every_filter_of_jobs_has_its_index(database: Database, jobs: JobR
         assert re.search(r"COVERING INDEX ix_jobs_|Index Only Scan.* ix_jobs_|autoindex_jobs|jobs_pkey", line), line
 
 
-@pytest.mark.parametrize("chosen", [{}, WORKFLOW, {"owner": "alice"}, {"states": [JobState.COMPLETED]}, {"since": T0}])
-async def test_jobs_by_cost_are_read_from_an_index_in_its_order(database: Database, chosen: dict[str, Any]):
+@pytest.mark.parametrize(
+    ("chosen", "index"),
+    [
+        ({}, "ix_jobs_cost"),
+        (WORKFLOW, "ix_jobs_definition_cost"),
+        ({"owner": "alice"}, "ix_jobs_owner_cost"),
+        ({"owner": "alice", **WORKFLOW}, "ix_jobs_definition_cost"),
+        ({"states": [JobState.COMPLETED]}, "ix_jobs_cost"),
+        ({"since": T0}, "ix_jobs_cost"),
+        ({"labels": {"team": "a"}}, "ix_jobs_cost"),
+        ({"id_part": "abcdef"}, "ix_jobs_cost"),
+    ],
+)
+async def test_many_jobs_by_cost_are_read_from_an_index_in_its_order(
+    database: Database, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any], index: str
+):
+    monkeypatch.setattr("orchestrator.storage.overviews.few", lambda job_filter: 0)
     await write(database, job_rows=[job_row(f"wf_job_{n}", cost=n / 8) for n in range(50)])
     after = CostPosition(2.5, "wf_job_20")
-    lines = await plans(database, lambda: OverviewRepository(database).dearest(Filter(**chosen), limit=5, after=after))
-    assert ("ix_jobs_owner_cost" if "owner" in chosen else "ix_jobs_cost") in "".join(walks(lines, "jobs"))
-    assert not any("TEMP B-TREE" in line or "Sort" in line for line in lines if "jobs_cost" in line)
+    reading = partial(OverviewRepository(database).dearest, Filter(**chosen), limit=5, after=after)
+    *_, lines = await plans_of_each(database, reading)
+    assert index in "".join(walks(lines, "jobs"))
+    assert not any("TEMP B-TREE" in line or "Sort" in line for line in lines if "_cost" in line)
     for line in walks(lines, "jobs"):
         assert re.search(r"COVERING INDEX ix_jobs_|Index Only Scan.* ix_jobs_|autoindex_jobs|jobs_pkey", line), line
 

@@ -48,9 +48,13 @@ async def test_the_states_of_every_filter_are_counted_exactly(jobs: JobRepositor
         assert await overviews.states(Filter(**criteria)) == Counter(row.state for row in rows), criteria
 
 
+@pytest.mark.parametrize("are_few", [True, False])
 async def test_the_most_expensive_jobs_are_first_and_every_page_goes_on_where_the_last_one_ended(
-    jobs: JobRepository, database: Database
+    jobs: JobRepository, database: Database, monkeypatch: pytest.MonkeyPatch, *, are_few: bool
 ):
+    if not are_few:
+        monkeypatch.setattr("orchestrator.storage.overviews.few", lambda job_filter: 0)
+
     def job(number: int, **more: Any) -> dict[str, Any]:
         return job_row(f"wf_job_{number:x}", cost=(number % 4) / 8, owner=("alice", "bob")[number % 2], **more)
 
@@ -69,7 +73,18 @@ async def test_the_most_expensive_jobs_are_first_and_every_page_goes_on_where_th
     mine = await overviews.dearest(Filter(owner="bob", states=[JobState.COMPLETED], **WORKFLOW), limit=50)
     assert [row.id for row in mine] == [id for _, id in expected if int(id[-1], 16) % 2]
     assert [row.labels for row in await overviews.dearest(Filter(labels={"team": "a"}), limit=5)] == [{"team": "a"}]
-    assert await overviews.dearest(Filter(states=[JobState.FAILED]), limit=5) == []
+    for nothing in (
+        {"states": [JobState.FAILED]},
+        {"states": [JobState.RUNNING]},
+        {"states": []},
+        {**WORKFLOW, "states": [JobState.FAILED]},
+        {"labels": {"team": "b"}},
+        {"since": at(3600)},
+    ):
+        assert await overviews.dearest(Filter(**nothing), limit=5) == [], nothing
+    ends = {"id_part": "0b", "states": [JobState.COMPLETED], "definition": "api_development"}
+    assert await overviews.dearest(Filter(**ends), limit=5) == []
+    assert [row.id for row in await overviews.dearest(Filter(**{**ends, "id_part": "_b"}), limit=5)] == ["wf_job_b"]
 
 
 async def test_the_cost_of_a_job_is_that_of_its_attempts_when_it_ends(jobs: JobRepository, database: Database):
