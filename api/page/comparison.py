@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from api.deps import Svc, known_job_id
 from api.page.errors import PageRoute
-from api.page.formats import cost, duration, tokens
+from api.page.formats import cost, duration, number, tokens
 from api.page.rendering import ROOT, page
 from api.page.visitors import Reader, Visitor
 from orchestrator.domain.jobs import AgentCall, Job, JobState
+from orchestrator.domain.usage import Usage
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.reader import JobFilter
 
@@ -34,21 +35,44 @@ class ComparedCall:
     second: AgentCall | None
 
     @property
+    def both(self) -> tuple[AgentCall | None, AgentCall | None]:
+        """The call of the first job and that of the second."""
+        return self.first, self.second
+
+    @property
     def states_differ(self) -> bool:
         """Whether the call ended differently, or only one job has it."""
         return self.first is None or self.second is None or self.first.status is not self.second.status
 
     @property
+    def tries(self) -> list[str]:
+        """The numbers of attempts; a dash in the job that lacks the call."""
+        return [number(None if call is None else len(call.attempts)) for call in self.both]
+
+    @property
+    def durations(self) -> list[float | None]:
+        """Seconds, None where the call did not run or has not ended."""
+        return [None if call is None else call.duration for call in self.both]
+
+    @property
+    def usages(self) -> list[Usage | None]:
+        """The usages; that of a reused call is the one of the job that made it."""
+        return [None if call is None else call.reused if call.reused_from else call.usage for call in self.both]
+
+    @property
+    def cost_ratio(self) -> str:
+        """How many times as much the second one cost."""
+        return ratio(*(None if usage is None else usage.cost for usage in self.usages))
+
+    @property
     def is_slower(self) -> bool:
-        """Whether the call took much longer in one of the jobs."""
-        durations = [None if call is None else call.duration for call in (self.first, self.second)]
-        return _is_notable(*durations)
+        """Whether the call took much longer in one of the jobs. A reused call took no time."""
+        return not any(call and call.reused_from for call in self.both) and _is_notable(*self.durations)
 
     @property
     def is_dearer(self) -> bool:
         """Whether the call used many more tokens in one of the jobs."""
-        tokens = [None if call is None else call.usage.total_tokens for call in (self.first, self.second)]
-        return _is_notable(*tokens)
+        return _is_notable(*(None if usage is None else usage.total_tokens for usage in self.usages))
 
 
 @dataclass(frozen=True, slots=True)

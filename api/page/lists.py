@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from api.v1.pages import Listing, position_of
 from orchestrator.domain.errors import InvalidInput
@@ -50,6 +50,12 @@ class ListQuery(BaseModel):
         """The fields that filter, some of them changed, without the place in the list."""
         fields = {**self.model_dump(exclude={"after"}), **changes}
         return {name: value for name, value in fields.items() if value}
+
+    @field_validator("state")
+    @classmethod
+    def _upper(cls, state: str) -> str:
+        """The state as the list writes it: an address that is typed may have it in any case."""
+        return state.upper()
 
     @property
     def chips(self) -> list[tuple[str, str]]:

@@ -1,18 +1,17 @@
 """Start a job: a form from the input schema of an agent or a workflow, and the same request for a shell."""
 
 import json
-import secrets
 import shlex
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from api.deps import Svc, known_job_id
 from api.page.errors import PageRoute
-from api.page.forms import fields_of_form, value_of_form
+from api.page.forms import value_of_form
 from api.page.rendering import ROOT, page, see_other, url
+from api.page.target_forms import Entry, body_of_form, entry_of, form_values, key_of, labels_of
 from api.page.visitors import FORM_SCOPES, AnyVisitor, Form, Starter, Submitted, Visitor
 from api.prefix import located
 from api.v1.bodies import StartBody
@@ -24,7 +23,6 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.plans import WorkflowDefinition
-from orchestrator.services.container import Services
 
 router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
 
@@ -68,12 +66,11 @@ async def start_page(
     of: Annotated[str, Query(alias="from", max_length=255)] = "",
 ) -> Response:
     """The form, empty or with the input of an earlier job."""
+    entry = entry_of(services, kind, target)
     if not of:
-        return _form_page(request, services, visitor, kind, target)
+        return _form_page(request, visitor, entry)
     visitor.principal.require(Scope.JOBS_READ)
-    return _form_page(
-        request, services, visitor, kind, target, of=await services.reader.get(visitor.principal, known_job_id(of))
-    )
+    return _form_page(request, visitor, entry, of=await services.reader.get(visitor.principal, known_job_id(of)))
 
 
 @router.post("/start/{kind}/{target}/run")
@@ -81,45 +78,31 @@ async def start(
     *, request: Request, services: Svc, visitor: Starter, form: Submitted, kind: JobKind, target: str
 ) -> Response:
     """Start the job and open it; or show the form again with its fault, or with the request for a shell."""
+    entry = entry_of(services, kind, target)
     try:
-        body = _body(entry_of(services, kind, target)["schema"], form)
+        body = _body(entry, form)
         if form.text("show") == "curl":
-            return _form_page(request, services, visitor, kind, target, form=form, body=body)
+            return _form_page(request, visitor, entry, form=form, body=body)
         started = await services.starter.start(visitor.principal, start_request(kind, target, body, key_of(form)))
     except InvalidInput as fault:
-        return _form_page(request, services, visitor, kind, target, form=form, fault=fault)
+        return _form_page(request, visitor, entry, form=form, fault=fault)
     return see_other(url(f"/jobs/{started.job_id}"))
 
 
 def _form_page(
     request: Request,
-    services: Services,
     visitor: Visitor,
-    kind: JobKind,
-    target: str,
+    entry: Entry,
     *,
     of: Job | None = None,
     form: Form | None = None,
     fault: InvalidInput | None = None,
     body: StartBody | None = None,
 ) -> Response:
-    entry = entry_of(services, kind, target)
-    fields = fields_of_form(entry["schema"], of.input if of else {}, fault, form)
-    return page(
-        request,
-        visitor,
-        "start.html",
-        status=400 if fault else 200,
-        kind=kind,
-        target=target,
-        entry=entry,
-        fields=fields,
-        fault="" if fault is None or any(field.fault for field in fields) else fault.message,
-        labels=form.text("labels") if form else _labels(of),
-        model=form.text("model") if form else "",
-        once=(form.text("once") if form else "") or secrets.token_hex(12),
-        curl=_curl(request, kind, target, body) if body else "",
-    )
+    own = {"labels": _labels(of), "model": ""}
+    values = form_values(entry, own, values=of.input if of else None, form=form, fault=fault)
+    curl = _curl(request, entry, body) if body else ""
+    return page(request, visitor, "start.html", status=400 if fault else 200, curl=curl, **values)
 
 
 def _labels(job: Job | None) -> str:
@@ -128,46 +111,19 @@ def _labels(job: Job | None) -> str:
     return ", ".join(f"{name}:{value}" for name, value in own.items())
 
 
-def entry_of(services: Services, kind: JobKind, target: str) -> dict[str, Any]:
-    """What a form says about its agent or workflow. Raises `NotFound`."""
-    if kind is JobKind.AGENT:
-        agent = services.catalogue.agent(target)
-        return {"name": agent.name, "description": agent.description, "schema": agent.input_schema()}
-    definition = services.catalogue.workflow(target)
-    return {"name": definition.name, "description": definition.description, "schema": definition.input_schema}
-
-
-def key_of(form: Form) -> str | None:
-    """The idempotency key of a form: one that is sent twice takes effect once."""
-    return f"page {form.text('once')}".replace(" ", "-")[:100] if form.text("once") else None
-
-
-def labels_of(form: Form) -> dict[str, str]:
-    """The labels that a form names. Raises `InvalidInput`."""
-    pairs = [part.partition(":") for part in form.text("labels").split(",") if part.strip()]
-    if not all(colon for _, colon, _ in pairs):
-        raise InvalidInput("Write labels as NAME:VALUE, NAME:VALUE", field="labels", expected="NAME:VALUE")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _body(schema: dict[str, Any], form: Form) -> StartBody:
+def _body(entry: Entry, form: Form) -> StartBody:
     """The body of the request that the form stands for. Raises `InvalidInput`."""
-    body: dict[str, Any] = {"input": value_of_form(schema, form), "async": True}
+    body: dict[str, Any] = {"input": value_of_form(entry.schema, form), "async": True}
     if labels := labels_of(form):
         body["labels"] = labels
     if model := form.text("model"):
         body["config"] = {"model": model}
-    try:
-        return StartBody.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else "input"
-        raise InvalidInput(f"{field}: {first['msg']}", field=field, expected=first["msg"]) from error
+    return body_of_form(StartBody, body, {}, ("labels", "model"))
 
 
-def _curl(request: Request, kind: JobKind, target: str, body: StartBody) -> str:
-    group, verb = _VERBS[kind]
-    address = f"{request.url.scheme}://{request.url.netloc}{located(f'/v1/{group}/{target}/{verb}')}"
+def _curl(request: Request, entry: Entry, body: StartBody) -> str:
+    group, verb = _VERBS[entry.kind]
+    address = f"{request.url.scheme}://{request.url.netloc}{located(f'/v1/{group}/{entry.target}/{verb}')}"
     document = json.dumps(body.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False)
     return (
         f'curl {shlex.quote(address)} \\\n  -H "Authorization: Bearer $KEY" \\\n'

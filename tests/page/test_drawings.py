@@ -411,6 +411,17 @@ def test_a_comparison_names_what_differs() -> None:
     assert (ratio(2.0, 4.2), ratio(None, 1.0), ratio(0, 3)) == ("2.1 ×", "", "")
 
 
+def test_a_reused_call_is_compared_by_the_usage_of_the_job_that_made_it() -> None:
+    spent = Usage(prompt_tokens=900, completion_tokens=300, cost=0.02)
+    made = call(usage=spent, started_at=at(0), completed_at=at(9))
+    [same] = compared(job(made), job(call(reused_from="job_1", reused=spent)))
+    assert (same.usages, same.cost_ratio) == ([spent, spent], "1.0 ×")
+    assert not same.is_slower
+    assert not same.is_dearer
+    [other] = compared(job(made), job(call(usage=Usage())))
+    assert (other.is_slower, other.is_dearer, other.cost_ratio) == (True, True, "")
+
+
 def test_items_of_one_step_are_compared_each_with_its_own() -> None:
     one, other = job(call(key="a"), call(key="b")), job(call(key="b"))
     assert [(each.title, each.first is None, each.second is None) for each in compared(one, other)] == [

@@ -63,6 +63,13 @@ async def test_jobs_are_listed_by_cost_and_with_their_labels(running: Engine, ow
         assert (await owner.http.get(f"/ui/jobs?{query}")).status_code == 400
 
 
+async def test_a_list_by_cost_says_what_it_lacks(running: Engine, owner: Visit):
+    await start(owner, running, "t_slow")
+    text = (await owner.http.get("/ui/jobs?sort=cost")).text
+    assert "No job with a known cost" in text
+    assert "have ended" in text
+
+
 async def test_the_list_counts_and_pages_exactly(running: Engine, owner: Visit, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.page.jobs.PAGE_ROWS", 3)
     ids = [await start(owner, running, "t_three", {"batch": "one"}) for _ in range(5)]
@@ -96,7 +103,12 @@ async def test_a_wrong_filter_is_named(owner: Visit, query: str):
     assert "This cannot be done" in answer.text
 
 
-async def test_states_and_reasons_are_taken_in_any_case(owner: Visit):
+async def test_states_and_reasons_are_taken_in_any_case(running: Engine, owner: Visit):
+    job_id = await start(owner, running, "t_broken")
+    await running.ended(job_id)
+    text = (await owner.http.get("/ui/jobs?state=failed")).text
+    assert job_id in text
+    assert '<span class="num">1</span> job matches' in text
     assert (await owner.http.get("/ui/jobs?state=failed&reason=Stuck")).status_code == 200
     assert "expected one of PENDING, " in (await owner.http.get("/ui/jobs?state=lost")).text
 

@@ -133,7 +133,7 @@ async def test_a_schedule_is_created_from_the_form_and_its_faults_are_shown_at_t
     again = await owner.post(page, page=page, name="Mornings", labels="team:a", once="o1", input="{}", **times)
     assert again.headers["Location"] == created.headers["Location"], "a double click creates one schedule"
     text = (await owner.http.get(created.headers["Location"])).text
-    for words in ("Mornings", "0 6 * * 1-5 (Europe/Paris)", "buffer one"):
+    for words in ("Mornings", "0 6 * * 1-5 (Europe/Paris)", "buffer one", "label=team%3Aa"):
         assert words in text
     assert (await owner.http.get("/ui/schedules/new/workflow/nothing")).status_code == 404
     await owner.post(f"{created.headers['Location']}/delete")
@@ -155,7 +155,7 @@ async def test_a_job_is_started_from_the_form_of_its_schema(running: Engine, own
     assert (job.input, job.labels) == ({"task_type": "prd", "context": 'Ada\'s "bikes"'}, {"team": "growth"})
     again = (await owner.http.get(f"{page}?from={job.id}")).text
     assert "Ada&#39;s &#34;bikes&#34;" in again
-    assert 'name="labels" value="team:growth"' in again
+    assert re.search(r'name="labels"[^>]* value="team:growth"', again)
 
 
 async def test_a_wrong_value_is_shown_at_its_field(owner: Visit):
@@ -170,6 +170,24 @@ async def test_a_wrong_value_is_shown_at_its_field(owner: Visit):
     assert "This is no JSON" in text.text
     assert (await owner.http.get("/ui/start/workflow/nothing")).status_code == 404
     assert (await owner.http.get("/ui/start/nothing/t_three")).status_code == 400
+
+
+async def test_a_wrong_label_or_model_is_shown_at_its_field(owner: Visit):
+    for target in ("workflow/t_three", "agent/product_manager"):
+        path = f"/ui/start/{target}/run"
+        fields = {"input": "{}", "f.task_type": "prd", "f.context": "bikes"}
+        for field, text, words in (
+            ("labels", "team", "NAME:VALUE"),
+            ("labels", "team:" + "a" * 100, "60 characters"),
+            ("model", "nobody:nothing", "nobody"),
+        ):
+            refused = await owner.post(path, **fields, **{field: text})
+            assert refused.status_code == 400, (target, field, text)
+            at = refused.text.index(f'id="{field}-hint"')
+            assert words in refused.text[at : at + 400], refused.text[at : at + 400]
+            assert f'value="{text}"' in refused.text
+            assert re.search(rf'name="{field}"[^>]*aria-invalid="true"', refused.text)
+            assert "<details open>" in refused.text
 
 
 async def test_two_jobs_are_compared_step_by_step(running: Engine, owner: Visit):
