@@ -41,7 +41,7 @@ def dearest(
 
     Few matching jobs are read and sorted. Of many, the first ones are found in an index of costs.
     """
-    conditions = [jobs.c.cost.is_not(None)]
+    conditions: list[ColumnElement[bool]] = [jobs.c.cost.is_not(None)]
     if after is not None:
         start = tuple_(literal(after.cost, jobs.c.cost.type), literal(after.id, jobs.c.id.type))
         conditions.append(tuple_(jobs.c.cost, jobs.c.id) < start)
