@@ -54,7 +54,8 @@ class ToolFold:
         """The tool call as it is now."""
         status, attempts, started = self.status, self.attempts, self.started_at
         if pending is not None and not self.ended:
-            attempts, started = pending.attempt, pending.last_started_at
+            # Temporal counts the attempt that it waits for, too.
+            attempts, started = pending.attempt - (not pending.started), pending.last_started_at
             waits = ToolStatus.RETRYING if pending.last_error else ToolStatus.SCHEDULED
             status = ToolStatus.RUNNING if pending.started else waits
         elif job_ended and not self.ended:

@@ -54,10 +54,12 @@ def test_a_tool_that_is_tried_again_is_named(started: bool) -> None:
     history.add(f.AgentScheduled, step="a", agent="one", path="t1.1", title="pay")
     error = JobError(type="ValueError", message="no", retryable=True)
     call = PendingCall(step="a", agent="one", path="t1.1", started=started, attempt=2, last_error=error)
-    reason = project("wf_job_1", history.facts, Pending(calls=(call,), pollers=1)).reason
-    assert reason is not None
-    assert (reason.code, reason.agent) == (ReasonCode.RETRYING, "one")
-    assert reason.message.startswith("Attempt 2 of pay of one ")
+    job = project("wf_job_1", history.facts, Pending(calls=(call,), pollers=1))
+    assert job.reason is not None
+    assert (job.reason.code, job.reason.agent) == (ReasonCode.RETRYING, "one")
+    assert job.reason.message.startswith("Attempt 2 of pay of one ")
+    (tool,) = job.calls[0].tool_calls
+    assert tool.attempts == (2 if started else 1), "an attempt that has not begun is none"
 
 
 def test_the_duration_of_an_agent_with_tools_is_that_of_all_turns() -> None:
