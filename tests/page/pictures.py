@@ -40,10 +40,10 @@ async def _pictures(engine: Engine, page: Page, url: str, ids: dict[str, str], f
     retrying = (await engine.start("nightly_report", {"flaky": True}, labels={"run": "nightly"})).job_id
     await engine.eventually(retrying, lambda job: any(len(call.attempts) > 1 for call in job.calls))
     scenes = {
+        "page-job-retrying": f"/ui/jobs/{retrying}",  # the first one: its third attempt starts soon
         "page-attention": "/",
         "page-jobs": "/ui/jobs",
         "page-job": f"/ui/jobs/{ids['dear']}",
-        "page-job-retrying": f"/ui/jobs/{retrying}",
         "page-approval": f"/ui/jobs/{ids['waiting']}",
         "page-compare": f"/ui/compare?a={ids['cheap']}&b={ids['dear']}",
         "page-workflow": "/ui/catalogue/workflow/nightly_report",
