@@ -1,7 +1,10 @@
 """Calls of agents and tools whose runtime is opened by the first of them, or once the process serves."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from activities.tools import ToolActivities
@@ -18,8 +21,27 @@ if TYPE_CHECKING:
     Opened = Callable[[], Awaitable[OpenRuntime]]
 
 
-def import_runtime(settings: Settings) -> None:
-    """Import the libraries of the runtime and of the configured providers. Call it in a thread: it takes a second."""
+async def import_runtime(settings: Settings) -> None:
+    """Import the libraries of the runtime and of the configured providers. It takes a second, in a thread.
+
+    The end of the process does not wait for the thread.
+    """
+    outcome = Future[None]()
+
+    def work() -> None:
+        outcome.set_running_or_notify_cancel()
+        try:
+            _import_runtime(settings)
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(None)
+
+    Thread(target=work, name="imports", daemon=True).start()
+    await asyncio.wrap_future(outcome)
+
+
+def _import_runtime(settings: Settings) -> None:
     with quick_imports():
         from orchestrator.composition import agent_runtime  # noqa: PLC0415
 

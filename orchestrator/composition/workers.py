@@ -162,7 +162,7 @@ class Workers:
         """
         async with self._opening:
             if self.runtime is None:
-                await asyncio.to_thread(import_runtime, self.settings)
+                await import_runtime(self.settings)
                 from orchestrator.composition.agent_runtime import open_runtime  # noqa: PLC0415
 
                 self.runtime = open_runtime(self.settings, self.bulkhead, self.catalogue, self.backend)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection, column, inspect, select, table, text
 
 from orchestrator.domain.errors import Misconfigured
+from orchestrator.storage.new_index import create_tables
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -39,19 +40,26 @@ def migrate(connection: Connection, begin: Callable[[Connection], None] | None =
         )
     if schema_version(connection) == versions()[-1]:
         return
+    has_chain = inspect(connection).has_table("audit_chain")
+    if connection.dialect.name == "sqlite" and not inspect(connection).get_table_names():
+        create_tables(connection)
+    else:
+        _upgrade(connection, place)
+    if begin is not None and not has_chain:
+        begin(connection)
+
+
+def _upgrade(connection: Connection, place: str) -> None:
     # Alembic takes longer to import than a process otherwise needs for its index, and most starts find nothing to do.
     from alembic import command  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
-    has_chain = inspect(connection).has_table("audit_chain")
     try:
         command.upgrade(migration_config(connection), "head")
     except CommandError as error:
         raise Misconfigured(
             _NEWER.format(place), remedy="Run that release or a newer one, or restore an older backup of the index."
         ) from error
-    if begin is not None and not has_chain:
-        begin(connection)
 
 
 def foreign_tables(connection: Connection) -> list[str]:

@@ -20,12 +20,14 @@ from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.lists import Filter
 from orchestrator.storage.migrate import migration_config, schema_version, versions
+from orchestrator.storage.new_index import SCHEMA
 from orchestrator.storage.overviews import OverviewRepository
 from orchestrator.storage.tables import metadata
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from tests.storage.ended import attempt_row, job_row, write
 from tests.storage.rows import at, closed, job_input
+from tests.storage.schema import migrated_schema
 
 _COLUMNS = (
     *("id", "kind", "definition", "name", "owner", "state", "progress", "job_input", "request_hash", "start_state"),
@@ -74,6 +76,25 @@ def test_versions_are_those_of_the_migrations() -> None:
         assert schema_version(connection) is None
     assert versions() == [script.revision for script in scripts.walk_revisions()][::-1]
     assert scripts.get_heads() == versions()[-1:]
+
+
+async def test_a_new_index_is_made_as_all_migrations_would_make_it(tmp_path: Path) -> None:
+    remedy = "after a new migration, run `python -m tests.storage.schema`"
+    assert SCHEMA.read_text() == migrated_schema(), remedy
+    database = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    await database.migrate()
+    made = await database.autocommit(_objects)
+    await database.close()
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        command.upgrade(migration_config(connection), "head")
+        assert made == _objects(connection)
+    engine.dispose()
+
+
+def _objects(connection: Connection) -> set[tuple[str, str, str]]:
+    rows = connection.execute(text("SELECT type, name, coalesce(sql, '') FROM sqlite_master"))
+    return {(kind, name, sql.strip()) for kind, name, sql in rows}
 
 
 async def test_an_index_of_this_release_is_not_migrated_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
