@@ -43,7 +43,7 @@ def migrate(connection: Connection, begin: Callable[[Connection], None] | None =
     has_chain = inspect(connection).has_table("audit_chain")
     if connection.dialect.name == "sqlite" and not inspect(connection).get_table_names():
         create_tables(connection)
-    else:
+    if schema_version(connection) != versions()[-1]:
         _upgrade(connection, place)
     if begin is not None and not has_chain:
         begin(connection)

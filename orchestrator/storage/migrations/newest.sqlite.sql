@@ -327,9 +327,11 @@ CREATE INDEX ix_job_labels_job ON job_labels (job_id);
 
 CREATE INDEX ix_jobs_closed ON jobs (closed_at, kind, definition, state, owner, created_at, started_at, id) WHERE closed_at IS NOT NULL;
 
-CREATE INDEX ix_jobs_cost ON jobs (cost, id, owner, state, kind, definition, created_at) WHERE cost IS NOT NULL;
+CREATE INDEX ix_jobs_cost ON jobs (state, cost, id, owner, kind, definition, created_at) WHERE cost IS NOT NULL;
 
 CREATE INDEX ix_jobs_created ON jobs (created_at, id);
+
+CREATE INDEX ix_jobs_definition_cost ON jobs (definition, state, cost, id, owner, kind, created_at) WHERE cost IS NOT NULL;
 
 CREATE INDEX ix_jobs_definition_created ON jobs (definition, kind, created_at, id, state);
 
@@ -339,7 +341,7 @@ CREATE INDEX ix_jobs_failed ON jobs (created_at, id, owner, state, retry_root, k
 
 CREATE INDEX ix_jobs_owner_closed ON jobs (owner, closed_at) WHERE closed_at IS NOT NULL;
 
-CREATE INDEX ix_jobs_owner_cost ON jobs (owner, cost, id, state, kind, definition, created_at) WHERE cost IS NOT NULL;
+CREATE INDEX ix_jobs_owner_cost ON jobs (owner, state, cost, id, kind, definition, created_at) WHERE cost IS NOT NULL;
 
 CREATE INDEX ix_jobs_owner_created ON jobs (owner, created_at, id);
 
@@ -402,4 +404,4 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit WHEN NOT EXISTS (SELECT 1 FR
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 
-INSERT INTO orchestrator_schema_version VALUES ('0022');
+INSERT INTO orchestrator_schema_version VALUES ('0023');
