@@ -12,6 +12,7 @@ from api.v1.pages import Listing, position_of
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.domain.labels import label_of
 from orchestrator.domain.pages import CostPosition
 from orchestrator.services.jobs.reader import JobFilter
 
@@ -143,10 +144,10 @@ def matching(text: str, names: Mapping[str, str]) -> list[str]:
 def _label(text: str) -> tuple[str, str] | None:
     if not text:
         return None
-    name, colon, value = text.partition(":")
-    if not name or not colon or not text.isprintable():
+    label = label_of(text)
+    if label is None:
         raise InvalidInput(f"invalid label {text[:80]!r}: expected NAME:VALUE", field="label", expected="NAME:VALUE")
-    return name, value
+    return label
 
 
 def _state(text: str) -> JobState:

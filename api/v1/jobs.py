@@ -19,6 +19,7 @@ from api.v1.whole import whole_detail
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.domain.labels import label_of
 from orchestrator.domain.pages import Position
 from orchestrator.services.jobs.follower import Until
 from orchestrator.services.jobs.reader import JobFilter
@@ -81,12 +82,11 @@ class JobQuery(CursorQuery):
     def _labels(self) -> dict[str, str]:
         labels: dict[str, str] = {}
         for text in self.label:
-            name, separator, value = text.partition(":")
-            if not name or not separator or not text.isprintable() or labels.get(name, value) != value:
+            label = label_of(text)
+            if label is None or labels.setdefault(*label) != label[1]:
                 message = f"invalid label {text[:80]!r}: expected NAME:VALUE, each name once"
                 expected = "NAME:VALUE, each name once"
                 raise InvalidInput(message, field="label", provided=text[:80], expected=expected)
-            labels[name] = value
         return labels
 
     def _states(self) -> list[JobState] | None:

@@ -54,3 +54,10 @@ class JobPriority(StrEnum):
     def of(cls, word: str) -> "JobPriority | None":
         """The priority of that name; None for an unknown name, such as an author's label."""
         return next((priority for priority in cls if priority == word), None)
+
+
+def label_of(text: str) -> tuple[str, str] | None:
+    """The name and the value of `NAME:VALUE`; None for another text. Values may have every character that is stored."""
+    name, separator, value = text.partition(":")
+    is_plain = not any(char < " " or char == "\x7f" for char in text)
+    return (name, value) if name and separator and is_plain else None

@@ -154,6 +154,9 @@ async def test_jobs_by_label(app: FastAPI, key: Issue):
         assert await ids("team:press") == [press]
         assert await ids("team:sales") == [sales]
         assert await ids("team:press", "desk:a:b") == [press]
+        family = "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u202eevil"  # has characters that are not printable
+        odd = await labelled({"team": family})
+        assert await ids(f"team:{family}") == [odd]
         assert await ids("team:press", "desk:b") == await ids("team:Press") == []
         assert (await caller.get(f"/v1/jobs/{press}")).json()["labels"] == {"team": "press", "desk": "a:b"}
         for wrong in ("team", ":x", "a\0:b"):
