@@ -6,6 +6,7 @@ from datetime import datetime
 from temporalio import activity
 
 from activities.errors import temporal_errors
+from activities.heartbeats import HEARTBEAT_SECONDS, heartbeats
 from orchestrator.domain import names
 from orchestrator.domain.commands import (
     Adopted,
@@ -60,4 +61,5 @@ class RecordActivities:
     @activity.defn(name=names.ACTIVITY_RECONCILE)
     async def reconcile_index(self, request: ReconcileRequest) -> ReconcileReport:
         """Run one pass of the reconciler."""
-        return await self._reconciler.reconcile(request)
+        async with heartbeats(activity.heartbeat, HEARTBEAT_SECONDS):
+            return await self._reconciler.reconcile(request)

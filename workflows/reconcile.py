@@ -23,6 +23,8 @@ class ReconcileWorkflow:
             result_type=ReconcileReport,
             start_to_close_timeout=timedelta(minutes=5),
             schedule_to_close_timeout=timedelta(minutes=10),
+            # A worker that dies during a pass must not hold up the next ones.
+            heartbeat_timeout=timedelta(seconds=20),
             retry_policy=RetryPolicy(maximum_attempts=2),
         )
         return report
