@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
@@ -16,13 +15,12 @@ from api.errors import EXPECTED, as_domain
 from api.page.actions import note_of
 from api.page.errors import PageRoute
 from api.page.jobs import definitions
-from api.page.lists import ListQuery
+from api.page.lists import BulkAction, ListQuery
 from api.page.rendering import ROOT, page
 from api.page.visitors import AnyVisitor, Reader, Submitted, Visitor, any_starter, holding
 from orchestrator.domain.access import Scope
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import addressable
-from orchestrator.domain.jobs import OPEN_STATES, JobState
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.reader import JobPage
 
@@ -30,28 +28,6 @@ router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
 
 MOST: Final = 500  # Jobs of one action: the answer must come within the time of a request.
 _AT_ONCE: Final = 8
-
-
-class BulkAction(StrEnum):
-    """The actions on many jobs."""
-
-    CANCEL = "cancel"
-    PAUSE = "pause"
-    RESUME = "resume"
-    RETRY = "retry"
-
-    @property
-    def states(self) -> list[JobState]:
-        """The states in which a job can take the action."""
-        match self:
-            case BulkAction.CANCEL:
-                return sorted(OPEN_STATES)
-            case BulkAction.PAUSE:
-                return sorted(OPEN_STATES - {JobState.PAUSED})
-            case BulkAction.RESUME:
-                return [JobState.PAUSED]
-            case BulkAction.RETRY:
-                return [state for state in JobState if state.retryable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +47,11 @@ class BulkQuery(ListQuery):
     def filters(self) -> dict[str, str]:
         """The filters without the action."""
         return {name: value for name, value in self.values().items() if name != "action"}
+
+    @property
+    def narrowing(self) -> list[tuple[str, str]]:
+        """The filters that decide which jobs the action is for: without the order of the list."""
+        return [(name, value) for name, value in self.filters().items() if name != "sort"]
 
 
 @router.get("/bulk")

@@ -1,6 +1,7 @@
 """The list of jobs, with exact counts by state, search, filters and cursors."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from api.deps import Svc
 from api.page.errors import PageRoute
-from api.page.lists import WAITING, Definitions, ListQuery, matching
+from api.page.lists import WAITING, BulkAction, Definitions, ListQuery, matching
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Reader, Visitor
 from api.v1.pages import Listing, cut
@@ -58,11 +59,18 @@ async def list_values(services: Services, visitor: Visitor, query: ListQuery) ->
         "next": end["next"],
         "states": states,
         "waiting": waiting.total,
+        "bulk_actions": _bulk_actions([s for s in job_filter.states or JobState if states.get(s)]),
         "all_states": list(JobState),
         "reasons": list(ReasonCode),
         "definitions": sorted(catalogue.kinds),
         "similar": [] if rows else matching(query.q, catalogue.names)[:_SIMILAR],
     }
+
+
+def _bulk_actions(states: Iterable[JobState]) -> list[BulkAction]:
+    """The actions that a job in one of these states can take."""
+    present = set(states)
+    return [action for action in BulkAction if present.intersection(action.states)]
 
 
 def definitions(services: Services) -> Definitions:

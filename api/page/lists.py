@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import BaseModel, Field, field_validator
@@ -11,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 from api.v1.pages import Listing, position_of
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.domain.jobs import OPEN_STATES, JobState, ReasonCode
 from orchestrator.domain.labels import label_of
 from orchestrator.domain.pages import CostPosition
 from orchestrator.services.jobs.reader import JobFilter
@@ -22,6 +23,28 @@ WAITING: Final = (ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.WAITING_FOR_INPUT)
 _ID_START: Final = re.compile(r"(wf_)?job_[0-9a-f]{1,32}")
 _ID_PART: Final = re.compile(r"[….]{0,3}[0-9a-f]{6,32}")
 _AGES: Final = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+
+class BulkAction(StrEnum):
+    """The actions on many jobs."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+
+    @property
+    def states(self) -> list[JobState]:
+        """The states in which a job can take the action."""
+        match self:
+            case BulkAction.CANCEL:
+                return sorted(OPEN_STATES)
+            case BulkAction.PAUSE:
+                return sorted(OPEN_STATES - {JobState.PAUSED})
+            case BulkAction.RESUME:
+                return [JobState.PAUSED]
+            case BulkAction.RETRY:
+                return [state for state in JobState if state.retryable]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """An instance with 500 jobs to try the page by hand: python -m tests.page.instance [PORT]."""
 
+import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -25,8 +27,11 @@ TASKS = """Time each task from the first page; five clicks are enough:
 
 
 async def main(port: int) -> None:
-    """Seed an instance, print the link to its page and the tasks, and serve until it is stopped."""
-    with tempfile.TemporaryDirectory() as scratch:
+    """Seed an instance, print the link to its page and the tasks, and serve until it is stopped.
+
+    Raises `OSError` at once if the port is taken.
+    """
+    with tempfile.TemporaryDirectory() as scratch, socket.create_server(("127.0.0.1", port)) as listener:
         binary = await locate(os.environ)
         async with (
             DevServer(binary, Path(scratch), port=0, in_memory=True, settings={}) as server,
@@ -37,12 +42,16 @@ async def main(port: int) -> None:
             print(
                 f"http://127.0.0.1:{port}/ui/open/{await engine.services.page_sessions.link()}\n\n{TASKS}", flush=True
             )
-            config = uvicorn.Config(create_app(Fixed(engine.services)), port=port, log_level="warning")
-            await uvicorn.Server(config).serve()
+            config = uvicorn.Config(create_app(Fixed(engine.services)), log_level="warning")
+            await uvicorn.Server(config).serve([listener])
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8017))
+    parser = argparse.ArgumentParser(prog="python -m tests.page.instance", description=__doc__, epilog=TASKS)
+    parser.add_argument(
+        "port", type=int, nargs="?", default=8017, metavar="PORT", help="port of the page (%(default)s)"
+    )
+    asyncio.run(main(parser.parse_args().port))
     sys.stdout.flush()
     os._exit(0)

@@ -101,6 +101,7 @@
     if (freshness && freshness.textContent !== text) freshness.textContent = text;
   }
 
+  if (document.getElementById("live")) say("Connecting…");
   document.addEventListener("htmx:sse:before:message", (event) => {
     const live = document.getElementById("live");
     if (!live || !busy(live)) return;
