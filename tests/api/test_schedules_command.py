@@ -50,6 +50,8 @@ async def test_wrong_arguments_are_refused_by_name(account: Account) -> None:
         assert refused.code == 2, arguments
         assert message in refused.err
     assert (await account.run("schedules", "show", "sch_unknown")).code == 2
+    long = await account.run(*create, "t_three", "--every", "6h", "--name", "The morning report of every single team")
+    assert long.out.split()[0] in (await account.run("schedules", "list")).out.split()
     every = await account.run(*create, "t_echo", "--every", "6h", "--paused", "--json")
     body = json.loads(every.out)
     assert body["spec"]["intervals"] == [{"every_seconds": 21600, "offset_seconds": 0}]

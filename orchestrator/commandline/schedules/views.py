@@ -94,8 +94,12 @@ def _answer(api: Connection, request: Callable[[SchedulesClient], Awaitable[T]])
 
 def _print_table(console: Console, schedules: Sequence[ListedSchedule]) -> None:
     rows = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for title in ("SCHEDULE", "TARGET", "STATE", "NEXT", "NAME"):
-        rows.add_column(title, no_wrap=True, overflow="ellipsis" if title == "NAME" else "ignore")
+    # Users copy ids: they are never cut. A narrow terminal cuts the other columns.
+    rows.add_column("SCHEDULE", no_wrap=True, min_width=max(len(each.schedule_id) for each in schedules))
+    rows.add_column("TARGET", no_wrap=True, overflow="ellipsis")
+    rows.add_column("STATE", no_wrap=True, min_width=6)
+    rows.add_column("NEXT", no_wrap=True, overflow="ellipsis")
+    rows.add_column("NAME", no_wrap=True, overflow="ellipsis")
     for schedule in schedules:
         following = "" if schedule.paused or not schedule.next_runs else _time(schedule.next_runs[0])
         texts = (schedule.schedule_id, schedule.target, _state(schedule), following, schedule.name)
