@@ -110,8 +110,8 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
                     secret = await parts.services.page_sessions.link()
                     exits.say(f"page {url}/ui/open/{secret}  (opens once, as administrator, within an hour)")
                 announce(url, parts.services.jobs_page, new_key)
-                await unless_stopped(stop, parts.workers.opened())
                 await parts.report_unserved()
+                await unless_stopped(stop, parts.workers.opened())
             await stop.wait()
     finally:
         await parts.aclose()

@@ -75,5 +75,5 @@ async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
             log.warning("waiting", fault=fault.for_operators)
         await asyncio.sleep(_POLL)
     process.ready(f"{parts.backend.client.identity} polls {queue}")
-    await parts.workers.opened()
     await parts.report_unserved(None if adapter is None else queue)
+    await parts.workers.opened()

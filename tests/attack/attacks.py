@@ -81,14 +81,22 @@ async def bodies(target: Target) -> str:
 
 
 async def _cost(target: Target, client: httpx2.AsyncClient, method: str, path: str, body: bytes) -> tuple[float, int]:
-    """What a body costs the product, as a multiple of what it costs to parse it; and the status."""
-    began = time.process_time()
-    with suppress(ValueError, RecursionError):
-        json.loads(body)
-    parsing = max(time.process_time() - began, _LEAST)
-    before = target.cpu()
-    answer = await client.request(method, path, content=body, headers=JSON)
-    return (target.cpu() - before) / parsing, answer.status_code
+    """What a body costs the product, as a multiple of what it costs to parse it; and the status.
+
+    The least of three tries: the process also does other work, such as imports after its start.
+    """
+    ratios = []
+    for _ in range(3):
+        began = time.process_time()
+        with suppress(ValueError, RecursionError):
+            json.loads(body)
+        parsing = max(time.process_time() - began, _LEAST)
+        before = target.cpu()
+        answer = await client.request(method, path, content=body, headers=JSON)
+        ratios.append((target.cpu() - before) / parsing)
+        if ratios[-1] <= _REFUSAL:
+            break
+    return min(ratios), answer.status_code
 
 
 @attack("others wait while a body is refused", limits=True)

@@ -141,6 +141,7 @@ async def test_an_attempt_has_its_owner_whether_or_not_its_start_was_written(
 ) -> None:
     attempts = AttemptRepository(database, patience=patience)
     await spend(attempts, job_input(), (40, 2))
+    await attempts.written(job_input().job_id)
     assert await tokens_since(attempts, "alice", at(0)) == 42
 
 
