@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.commandline.jobs.client import JobsClient
-from orchestrator.commandline.jobs.views import with_client
 from orchestrator.commandline.options import Connection
 from orchestrator.commandline.run.client import parsed
 from orchestrator.commandline.run.job_view import FollowedJob, ShownQuestion
+from orchestrator.commandline.run.requests import with_client
 from orchestrator.commandline.terminal import exits
 from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line
@@ -28,7 +28,7 @@ def answer(api: Connection, job_id: str, fields: Sequence[str], *, step: str | N
             exits.say(f"{job_id}  answered {one_line(question.id)}")
         return exits.OK
 
-    return with_client(api, request)
+    return with_client(JobsClient(api.url, api.key), request)
 
 
 def values_of(question: ShownQuestion, fields: Sequence[str]) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """The commands that only read jobs: list, show, watch, output."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from rich.console import Console
 
@@ -18,16 +16,15 @@ from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.options import Connection
 from orchestrator.commandline.run import deliverables
-from orchestrator.commandline.run.client import NoAnswer, Rejected, parsed
+from orchestrator.commandline.run.client import Rejected, parsed
 from orchestrator.commandline.run.command import follow, summarise
 from orchestrator.commandline.run.job_view import FollowedJob
+from orchestrator.commandline.run.requests import with_client
 from orchestrator.commandline.terminal import exits
 from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line, plain
 from orchestrator.domain.jobs import JobStatus
 from orchestrator.domain.pages import MOST_COUNTED
-
-T = TypeVar("T")
 
 _PAGE_SECONDS: Final = 90.0  # The window of a key's request limit is a minute.
 _WATCH_SECONDS: Final = 300.0
@@ -60,7 +57,7 @@ def list_jobs(
                 sys.stderr.write(f"the newest {printed_rows}{of}; use --limit to show more, --all to show all\n")
         return exits.OK
 
-    return with_client(api, request)
+    return with_client(JobsClient(api.url, api.key), request)
 
 
 def show(api: Connection, job_id: str, console: Console, *, as_json: bool) -> int:
@@ -77,7 +74,7 @@ def show(api: Connection, job_id: str, console: Console, *, as_json: bool) -> in
             console.print(line, highlight=False, soft_wrap=True)
         return exits.OK
 
-    return with_client(api, request)
+    return with_client(JobsClient(api.url, api.key), request)
 
 
 def watch(api: Connection, job_id: str, console: Console, *, as_json: bool, after: str) -> int:
@@ -93,7 +90,7 @@ def watch(api: Connection, job_id: str, console: Console, *, as_json: bool, afte
                 exits.say(json.dumps(event, ensure_ascii=False))
         return _code((await client.job(job_id)).status)
 
-    return with_client(api, request, interrupted=f"stopped watching; {job_id} continues")
+    return with_client(JobsClient(api.url, api.key), request, interrupted=f"stopped watching; {job_id} continues")
 
 
 def output(
@@ -124,7 +121,7 @@ def output(
             exits.say(plain(text) if console.is_terminal else text)
         return code
 
-    return with_client(api, request)
+    return with_client(JobsClient(api.url, api.key), request)
 
 
 async def _missing_output(client: JobsClient, job_id: str, fault: Rejected, flag: str) -> str:
@@ -132,24 +129,6 @@ async def _missing_output(client: JobsClient, job_id: str, fault: Rejected, flag
     if fault.status != 400 or (await client.job(job_id)).status in _ENDED:
         return str(fault)
     return f"{job_id} has no output yet; wait for it with: orchestrator jobs watch {job_id}{flag}"
-
-
-def with_client(api: Connection, request: Callable[[JobsClient], Awaitable[T]], interrupted: str = "interrupted") -> T:
-    """The result of a request with a client of the API. Raises `Refused`."""
-
-    async def work() -> T:
-        client = JobsClient(api.url, api.key)
-        try:
-            return await request(client)
-        finally:
-            await client.aclose()
-
-    try:
-        return asyncio.run(work())
-    except NoAnswer as fault:
-        raise Refused(str(fault), exits.FAILED) from fault
-    except KeyboardInterrupt:
-        raise Refused(interrupted, exits.INTERRUPTED) from None
 
 
 def _limits_only() -> ApiRetries:

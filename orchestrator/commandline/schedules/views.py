@@ -1,6 +1,5 @@
 """What the commands of `orchestrator schedules` do and print."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -11,10 +10,9 @@ from rich.table import Table
 
 from orchestrator.commandline.jobs.table import plain_cell
 from orchestrator.commandline.options import Connection
-from orchestrator.commandline.run.client import NoAnswer
+from orchestrator.commandline.run.requests import with_client
 from orchestrator.commandline.schedules.client import ListedSchedule, SchedulesClient
 from orchestrator.commandline.terminal import exits
-from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line
 
 T = TypeVar("T")
@@ -76,20 +74,7 @@ def delete(api: Connection, schedule_id: str, *, as_json: bool) -> int:
 
 def _answer(api: Connection, request: Callable[[SchedulesClient], Awaitable[T]]) -> T:
     """The result of a request. Raises `Refused`."""
-
-    async def work() -> T:
-        client = SchedulesClient(api.url, api.key)
-        try:
-            return await request(client)
-        finally:
-            await client.aclose()
-
-    try:
-        return asyncio.run(work())
-    except NoAnswer as fault:
-        raise Refused(str(fault), exits.FAILED) from fault
-    except KeyboardInterrupt:
-        raise Refused("interrupted", exits.INTERRUPTED) from None
+    return with_client(SchedulesClient(api.url, api.key), request)
 
 
 def _print_table(console: Console, schedules: Sequence[ListedSchedule]) -> None:
