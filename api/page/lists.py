@@ -13,7 +13,7 @@ from api.v1.pages import Listing, position_of
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import OPEN_STATES, JobState, ReasonCode
-from orchestrator.domain.labels import label_of
+from orchestrator.domain.labels import parsed_label
 from orchestrator.domain.pages import CostPosition
 from orchestrator.services.jobs.reader import JobFilter
 
@@ -167,7 +167,7 @@ def matching(text: str, names: Mapping[str, str]) -> list[str]:
 def _label(text: str) -> tuple[str, str] | None:
     if not text:
         return None
-    label = label_of(text)
+    label = parsed_label(text)
     if label is None:
         raise InvalidInput(f"invalid label {text[:80]!r}: expected NAME:VALUE", field="label", expected="NAME:VALUE")
     return label

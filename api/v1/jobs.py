@@ -19,7 +19,7 @@ from api.v1.whole import whole_detail
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
-from orchestrator.domain.labels import label_of
+from orchestrator.domain.labels import parsed_label
 from orchestrator.domain.pages import Position
 from orchestrator.services.jobs.follower import Until
 from orchestrator.services.jobs.reader import JobFilter
@@ -82,7 +82,7 @@ class JobQuery(CursorQuery):
     def _labels(self) -> dict[str, str]:
         labels: dict[str, str] = {}
         for text in self.label:
-            label = label_of(text)
+            label = parsed_label(text)
             if label is None or labels.setdefault(*label) != label[1]:
                 message = f"invalid label {text[:80]!r}: expected NAME:VALUE, each name once"
                 expected = "NAME:VALUE, each name once"

@@ -56,7 +56,7 @@ class JobPriority(StrEnum):
         return next((priority for priority in cls if priority == word), None)
 
 
-def label_of(text: str) -> tuple[str, str] | None:
+def parsed_label(text: str) -> tuple[str, str] | None:
     """The name and the value of `NAME:VALUE`; None for another text. Values may have every character that is stored."""
     name, separator, value = text.partition(":")
     is_plain = not any(char < " " or char == "\x7f" for char in text)

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.questions import PersonQuestion
 
-HISTORY_EVENTS: Final = 51_200
-"""Temporal terminates a run whose history has more events, or"""
 _MEBIBYTE: Final = 1024 * 1024
+HISTORY_EVENTS: Final = 51_200
+"""Temporal terminates a run whose history has more events: its server's default of `limit.historyCount.error`."""
 HISTORY_BYTES: Final = 50 * _MEBIBYTE
-"""more bytes: the defaults of its server (`limit.historyCount.error`, `limit.historySize.error`)."""
+"""Temporal terminates a run whose history has more bytes: its server's default of `limit.historySize.error`."""
 
 
 class Note(BaseModel):

@@ -17,7 +17,7 @@ from orchestrator.engine.inspection import pollers
 log = structlog.get_logger(__name__)
 
 _FRESH: Final = 1.0  # Seconds for which a count is cached.
-_FRESH_ZERO: Final = 0.1  # The same for zero: who asks waits for the first worker, as each start of the product does.
+_FRESH_ZERO: Final = 0.1  # The same for zero: a caller that reads zero usually waits for the first worker.
 _RETURNING: Final = 10.0  # Seconds in which workers reconnect to a server that was down.
 _POLL_SECONDS: Final = 2.0  # Seconds between two counts of a watched queue.
 

@@ -153,8 +153,10 @@ def job_page(
 
 
 def matching_ids(job_filter: Filter, most: int, after: Position | None = None) -> Select[Any]:
-    """The ids and times of the newest `most` matching jobs, by the index of the filter. More of several states or
-    reasons."""
+    """The ids and times of the newest `most` matching jobs, by the index of the filter.
+
+    A filter with several states or reasons may return more.
+    """
     if job_filter.reasons is None and not job_filter.attention and job_filter.labels:
         return _labelled_ids(job_filter, most, after)
     newest = select(jobs.c.id, jobs.c.created_at)
