@@ -54,7 +54,6 @@ async def execute_agent(
         announce(response, started, asynchronous=body.asynchronous)
         if body.asynchronous:
             eta = await services.catalogue.eta_seconds(JobKind.AGENT, agent_id)
-            job = await first_look(services, principal, started) if started.replayed else None
-            return agent_accepted(started, job, eta)
+            return agent_accepted(started, await first_look(services, principal, started), eta)
         job = await finished(request, services, principal, started)
         return agent_finished(job, await whole_output(services, job))

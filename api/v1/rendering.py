@@ -110,7 +110,7 @@ def job_list(page: JobPage, *, limit: int, offset: int, next: str | None, has_mo
 
 
 def agent_accepted(started: Started, job: Job | None, eta_seconds: int) -> AgentAccepted:
-    """Return the answer to an asynchronous start of an agent. `job` is None if it has just started."""
+    """Return the answer to an asynchronous start of an agent. `job` is None if it could not be read."""
     return AgentAccepted(
         job_id=started.job_id,
         status=job.state.status if job else JobStatus.QUEUED,
@@ -125,7 +125,7 @@ def agent_accepted(started: Started, job: Job | None, eta_seconds: int) -> Agent
 def workflow_accepted(
     started: Started, job: Job | None, definition: WorkflowDefinition, eta_seconds: int
 ) -> WorkflowAccepted:
-    """Return the answer to an asynchronous start of a workflow. `job` is None if it could not be read yet."""
+    """Return the answer to an asynchronous start of a workflow. `job` is None if it could not be read."""
     return WorkflowAccepted(
         job_id=started.job_id,
         workflow_id=started.definition,

@@ -84,7 +84,12 @@ async def finished(request: Request, services: Services, principal: Principal, s
 
 
 async def first_look(services: Services, principal: Principal, started: Started) -> Job | None:
-    """Return the job just after its start, or None if it cannot be read; the start is valid in either case."""
+    """Return a new job as it begins, without a read, and a repeated start's job as it is.
+
+    None if that one cannot be read; the start is valid in either case.
+    """
+    if not started.replayed:
+        return started.first_view()
     try:
         return await services.reader.get(principal, started.job_id)
     except Unavailable as fault:

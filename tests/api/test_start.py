@@ -3,12 +3,13 @@
 import json
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Never
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
+from orchestrator.services.jobs.reader import JobReader
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over
 from tests.api.test_jobs import ended
@@ -114,6 +115,20 @@ async def test_a_repeated_start_shows_the_job_as_it_is_now(client: httpx2.AsyncC
     again = (await client.post(path, json=body, headers=key)).json()
     assert (again["job_id"], again["created_at"]) == (first["job_id"], first["created_at"])
     assert (again["status"], again["eta_seconds"]) == ("completed", 0)
+
+
+async def test_a_new_job_is_shown_as_it_begins_without_a_read(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+):
+    async def read(*_: object) -> Never:
+        raise AssertionError("a new job was read")
+
+    monkeypatch.setattr(JobReader, "get", read)
+    answer = await client.post("/v1/workflows/t_three/run", json={"input": {}, "async": True})
+    body = answer.json()
+    assert answer.status_code == 202, body
+    assert (body["status"], body["steps_status"]) == ("queued", [])
+    assert body["progress"] == {"current_step": 0, "total_steps": 3, "percentage": 0}
 
 
 @ledger("D-024")

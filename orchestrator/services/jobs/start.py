@@ -21,13 +21,15 @@ from orchestrator.domain.errors import (
     PayloadTooLarge,
     Unavailable,
 )
+from orchestrator.domain.facts import RunStarted
 from orchestrator.domain.ids import JobKind, idempotent_job_id
 from orchestrator.domain.ids import job_id as new_job_id
-from orchestrator.domain.jobs import StartState
+from orchestrator.domain.jobs import Job, StartState
 from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.domain.schedules import MAX_DELAY
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.projection.job import project
 from orchestrator.services.access.idempotency import check_idempotency_key
 from orchestrator.services.access.permissions import permitted
 from orchestrator.services.access.quotas import Quotas
@@ -74,7 +76,10 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job that is accepted and durable. `replayed` if an earlier request with the idempotency key started it."""
+    """A job that is accepted and durable. `replayed` if an earlier request with the idempotency key started it.
+
+    `new_job` is the input of a job that this request started; None if it was `replayed`.
+    """
 
     job_id: str
     kind: JobKind
@@ -83,11 +88,29 @@ class Started:
     webhook_url: str | None
     replayed: bool
     run_id: str = ""
+    new_job: JobInput | None = None
 
     @property
     def just_now(self) -> bool:
         """Whether this request started the job in Temporal. If not, the job may have ended long ago."""
         return bool(self.run_id)
+
+    def first_view(self) -> Job | None:
+        """A new job as the first event of its history shows it. None if it was `replayed`: it may be anywhere."""
+        job = self.new_job
+        if job is None:
+            return None
+        first = RunStarted(
+            event_id=1,
+            run_id=self.run_id,
+            time=self.created_at,
+            workflow_type=job.definition,
+            task_queue="",
+            job=job,
+            continued=False,
+            starts_at=job.starts_at,
+        )
+        return project(job.job_id, [first])
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -133,7 +156,7 @@ class JobStarter:
         if existing is not None:
             _same_request(existing, digest)
             if existing.start_state is StartState.STARTED:
-                return _started(existing.job, existing.created_at, replayed=True)
+                return _replayed(existing)
         try:
             run_id = await self.gateway.start(job)
         except (Unavailable, asyncio.CancelledError):
@@ -144,7 +167,11 @@ class JobStarter:
             await self.jobs.drop(job.job_id)
             raise
         self.writes.start(self._note_start(job.job_id, run_id), f"start of {job.job_id}")
-        return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
+        if existing is not None:
+            return _replayed(existing, run_id)
+        return Started(
+            job.job_id, job.kind, job.definition, at, job.webhook_url, replayed=False, run_id=run_id, new_job=job
+        )
 
     async def _note_start(self, job_id: str, run_id: str) -> None:
         """Record that Temporal has the job. Without this note, the reconciler asks Temporal for it."""
@@ -289,5 +316,6 @@ def _same_request(existing: JobRecord, digest: str) -> None:
         )
 
 
-def _started(job: JobInput, created_at: datetime, *, replayed: bool, run_id: str = "") -> Started:
-    return Started(job.job_id, job.kind, job.definition, created_at, job.webhook_url, replayed, run_id)
+def _replayed(row: JobRecord, run_id: str = "") -> Started:
+    job = row.job
+    return Started(job.job_id, job.kind, job.definition, row.created_at, job.webhook_url, replayed=True, run_id=run_id)
