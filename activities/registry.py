@@ -7,6 +7,7 @@ from activities.agents import AgentActivities
 from activities.children import ChildActivities
 from activities.conversations import ConversationActivities
 from activities.records import RecordActivities
+from activities.tools import count_attempts
 
 
 def activities(
@@ -24,6 +25,7 @@ def activities(
         records.index_job,
         records.reuse_call,
         records.reconcile_index,
+        count_attempts,
         children.open_child,
         children.close_child,
         conversations.accept_turn,

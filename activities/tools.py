@@ -8,11 +8,13 @@ from typing import Final
 
 import structlog
 from temporalio import activity
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.exceptions import ApplicationError
 
 from activities import tries
 from activities.errors import application_error
 from activities.heartbeats import HEARTBEAT_SECONDS, heartbeats
+from orchestrator.domain import names
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
@@ -20,7 +22,18 @@ from orchestrator.domain.ports import ToolRuntime
 from orchestrator.domain.steps import TIME_SHARE
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.text import cut, name, whole_message
-from orchestrator.domain.turns import PREVIEW_CHARACTERS, TOOL_TIMEOUT, ToolResult, ToolTask, result_digest
+from orchestrator.domain.turns import (
+    PREVIEW_CHARACTERS,
+    TOOL_TIMEOUT,
+    CountedAttempts,
+    CountTask,
+    ToolAttempts,
+    ToolResult,
+    ToolTask,
+    is_tool_path,
+    result_digest,
+)
+from orchestrator.projection.call_facts import pending_call
 
 # Faults of code: another attempt fails in the same way.
 _FAULTS_OF_CODE: Final = (TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
@@ -40,6 +53,26 @@ class _Call:
 
     def beat(self, tally: Tally | None = None) -> None:
         activity.heartbeat({"tally": (tally or self.tally).model_dump()})
+
+
+@activity.defn(name=names.ACTIVITY_COUNT_ATTEMPTS)
+async def count_attempts(task: CountTask) -> CountedAttempts:
+    """Count the attempts of the job's open tool calls. A local activity: its marker keeps what Temporal forgets of a
+    call that is cancelled between two attempts.
+    """
+    return CountedAttempts(calls=[each for info in await tries.pending_activities() if (each := _attempts_of(info))])
+
+
+def _attempts_of(info: PendingActivityInfo) -> ToolAttempts | None:
+    call = pending_call(info)
+    if call is None or not is_tool_path(call.path) or (info.attempt, call.attempt) == (1, 1):
+        return None
+    return ToolAttempts(
+        id=info.activity_id,
+        attempts=call.begun,
+        waited=info.attempt - call.attempt,
+        error=None if call.started else call.last_error,
+    )
 
 
 class ToolActivities:

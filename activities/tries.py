@@ -4,11 +4,12 @@ Temporal counts all tries alike and does not limit them here. The tally, passed 
 """
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from temporalio import activity
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from orchestrator.domain.backoff import jittered
@@ -43,13 +44,18 @@ _TOKEN_JITTER: Final = 0.2
 
 async def last_error() -> JobError | None:
     """The error of the try before this one, as Temporal reports it."""
-    info = activity.info()
-    handle = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
-    described = await handle.describe(rpc_timeout=_QUICK)
-    for pending in described.raw_description.pending_activities:
-        if pending.activity_id == info.activity_id and pending.HasField("last_failure"):
+    id = activity.info().activity_id
+    for pending in await pending_activities():
+        if pending.activity_id == id and pending.HasField("last_failure"):
             return error_of(pending.last_failure)
     return None
+
+
+async def pending_activities() -> Iterable[PendingActivityInfo]:
+    """The open activities of this activity's workflow run. Raises `temporalio.service.RPCError`."""
+    info = activity.info()
+    handle = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
+    return (await handle.describe(rpc_timeout=_QUICK)).raw_description.pending_activities
 
 
 async def tally_of(info: activity.Info, before: Tally, ask: LastError) -> Tally:

@@ -11,6 +11,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
+from workflows.attempts import counted
 from workflows.notes import note
 from workflows.questions import questions_of_run
 from workflows.spending import Spending
@@ -314,7 +315,7 @@ class _Loop:
         task, step = self._task, self._task.step
         # The activity counts its attempts by itself, because Temporal also counts workers that died.
         attempts = 1 if use.at_most_once else 0
-        result: ToolResult = await workflow.execute_activity(
+        activity: workflow.ActivityHandle[ToolResult] = workflow.start_activity(
             tool_type(task.agent, use.tool),
             ToolTask(
                 job_id=task.job_id,
@@ -343,6 +344,7 @@ class _Loop:
             heartbeat_timeout=timedelta(seconds=step.timeouts.heartbeat),
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
+        result = await (counted(activity) if turn.counts_attempts else activity)
         return ToolAnswer(number=use.number, stored=str(id), digest=result.digest)
 
 

@@ -9,7 +9,7 @@ from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.notes import Note
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import AgentTurn, ToolResult
+from orchestrator.domain.turns import AgentTurn, ToolAttempts, ToolResult
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 
@@ -113,6 +113,16 @@ class AgentCancelled(Fact):
     """The call was cancelled."""
 
     scheduled_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptsCounted(Fact):
+    """The workflow counted the attempts of open tool calls, because it was about to cancel some of them.
+
+    Temporal does not record the attempts of a call that is cancelled between two of them.
+    """
+
+    calls: tuple[ToolAttempts, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +306,8 @@ class OtherEvent(Fact):
 
 
 CALLS = (AgentScheduled, AgentStarted, AgentCompleted, AgentFailed, AgentCancelled, ShortCallRecorded, CallReused)
+# Facts that a part of the fold of a job applies, or none.
+OF_PARTS = (RunContinued, Noted, AnswerGiven, ChildFact, WaitBegan, AttemptsCounted, OtherEvent)
 RUN_ENDS = (RunCompleted, RunFailed, RunTimedOut, RunCancelled, RunTerminated)
 
 
@@ -319,6 +331,11 @@ class PendingCall:
     last_error: JobError | None = None
     cancel_requested: bool = False
     paused: bool = False
+
+    @property
+    def begun(self) -> int:
+        """How many attempts have begun: `attempt` also counts the one that the call waits for."""
+        return self.attempt - (not self.started)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ PATCH_UNKNOWN_AGENTS_WAIT: Final = "unknown-agents-wait"
 PATCH_KEYS_OF_CHILDREN: Final = "keys-of-children"
 PATCH_PEOPLE_CHECKED: Final = "people-checked"
 PATCH_HISTORY_WATCHED: Final = "history-watched"
+PATCH_ATTEMPTS_COUNTED: Final = "attempts-counted"
 # The header with the numbers of calls, by step and agent, of the earlier runs of a job.
 HEADER_CALLS: Final = "orchestrator-calls"
 # The header with the open questions and the answers of the earlier runs of a job.
@@ -34,6 +35,7 @@ ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_ADOPT_JOB: Final = "adopt_job"
 ACTIVITY_INDEX_JOB: Final = "index_job"
 ACTIVITY_REUSE_CALL: Final = "reuse_call"
+ACTIVITY_COUNT_ATTEMPTS: Final = "count_attempts"
 ACTIVITY_OPEN_CHILD: Final = "open_child"
 ACTIVITY_CLOSE_CHILD: Final = "close_child"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
@@ -50,6 +52,7 @@ OWN_ACTIVITIES: Final = frozenset(
         ACTIVITY_ADOPT_JOB,
         ACTIVITY_INDEX_JOB,
         ACTIVITY_REUSE_CALL,
+        ACTIVITY_COUNT_ATTEMPTS,
         ACTIVITY_OPEN_CHILD,
         ACTIVITY_CLOSE_CHILD,
         ACTIVITY_RECONCILE,

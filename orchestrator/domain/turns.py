@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.jobs import JobError
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
@@ -109,6 +110,10 @@ class AgentTurn(TurnMessage):
     tokens: int = Field(default=0, description="Tokens of the conversation so far.")
     invalid: int = Field(default=0, description="Turns in a row with nothing but faults.")
     conversation: str = Field(default="", description="The name of the conversation up to here.")
+    counts_attempts: bool = Field(
+        default=False,
+        description="Before one of the calls is cancelled, the workflow counts its attempts. False in old histories.",
+    )
 
 
 class ToolAnswer(TurnMessage):
@@ -158,6 +163,30 @@ class ToolResult(TurnMessage):
     bytes: int = 0
     digest: str = ""
     attempt: int = 1
+
+
+class CountTask(TurnMessage):
+    """Input of the activity that counts the attempts of the open tool calls of its job."""
+
+    job_id: str
+
+
+class ToolAttempts(TurnMessage):
+    """The attempts of a tool call that have begun. `error` is that of the last one, if it has ended.
+
+    Temporal's number of a try is higher by `waited`: in so many tries no attempt began.
+    """
+
+    id: str = Field(description="The id of the call's activity.")
+    attempts: int
+    waited: int = 0
+    error: JobError | None = None
+
+
+class CountedAttempts(TurnMessage):
+    """Output of that activity. Calls that have not begun, or are in their first try, are left out."""
+
+    calls: list[ToolAttempts] = Field(default_factory=list)
 
 
 class TurnState(TurnMessage):

@@ -30,11 +30,13 @@ from orchestrator.domain.facts import (
     Fact,
     OtherEvent,
     Pending,
+    PendingCall,
     RunStarted,
     WorkflowTaskDone,
 )
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.domain.text import headline, inert
+from orchestrator.domain.turns import is_tool_path
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.guarded_service import circuit_of
@@ -47,6 +49,7 @@ from orchestrator.engine.pollers import PollerCounts
 from orchestrator.projection.answers import Answers, answers, asks
 from orchestrator.projection.call_facts import pending_call
 from orchestrator.projection.job import job_input, project
+from orchestrator.projection.tool_calls import open_at_end
 from workflows.starts import priority_of, search_attributes_of
 
 _RPC_TIMEOUT = timedelta(seconds=5)
@@ -181,7 +184,7 @@ class TemporalGateway:
         async with self._histories.open(job_id) as history:
             current = await self._synced(history)
             facts, ended = list(history.log), history.ended
-        return facts, NOTHING_PENDING if ended else await self._pending(job_id, current, facts)
+        return facts, _open_tools(current, facts) if ended else await self._pending(job_id, current, facts)
 
     async def job(self, job_id: str) -> tuple[Job, list[Fact], Pending]:
         """A job, its facts and its pending work. A repeated read applies only the facts that are new."""
@@ -189,7 +192,7 @@ class TemporalGateway:
             current = await self._synced(history)
             log, facts, ended = history.log, list(history.log), history.ended
             fold = history.job.current(log)
-            pending = NOTHING_PENDING if ended else await self._pending(job_id, current, facts)
+            pending = _open_tools(current, facts) if ended else await self._pending(job_id, current, facts)
             if history.log is log and len(log) == len(facts):
                 return fold.job(pending), facts, pending
         return project(job_id, facts, pending), facts, pending  # Another reader applied events meanwhile.
@@ -342,11 +345,21 @@ def _is_unprepared(fault: InvalidInput | NotFound) -> bool:
     return isinstance(fault, NotFound) or "search attribute" in fault.message
 
 
+def _open_tools(current: CurrentRun, facts: Sequence[Fact]) -> Pending:
+    """The tool calls that an ended job left open. Temporal describes them as they were at its end."""
+    if current.running or not open_at_end(facts):
+        return NOTHING_PENDING
+    return Pending(calls=tuple(call for call in _calls(current.description) if is_tool_path(call.path)))
+
+
+def _calls(description: DescribeWorkflowExecutionResponse) -> list[PendingCall]:
+    return [call for info in description.pending_activities if (call := pending_call(info)) is not None]
+
+
 def _pending(description: DescribeWorkflowExecutionResponse, pollers: int | None) -> Pending:
-    calls = [call for info in description.pending_activities if (call := pending_call(info)) is not None]
     task = description.pending_workflow_task if description.HasField("pending_workflow_task") else None
     return Pending(
-        calls=tuple(calls),
+        calls=tuple(_calls(description)),
         task_open=task is not None,
         task_started=task is not None and task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED,
         pollers=pollers,

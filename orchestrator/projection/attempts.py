@@ -7,6 +7,7 @@ from typing import Final
 from orchestrator.domain.call_ids import CallKey, split_place
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
 from orchestrator.domain.usage import Usage
+from orchestrator.projection.tool_calls import linked
 
 Row = tuple[str, str, int, Attempt, str]
 """Place (step and key), agent, number of the call, attempt, and the workflow run that made it."""
@@ -25,7 +26,8 @@ def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
         return job
     calls = [_complete(job, call, by_call.pop(call.call_id.call, {})) for call in job.calls]
     undone = [_used(attempts.values()) for runs in by_call.values() for attempts in runs.values()]
-    return job.model_copy(update={"calls": calls, "usage": Usage.total([*(call.usage for call in calls), *undone])})
+    usage = Usage.total([*(call.usage for call in calls), *undone])
+    return job.model_copy(update={"calls": linked(calls, job.questions), "usage": usage})
 
 
 def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:

@@ -15,7 +15,7 @@ from orchestrator.domain import facts, names
 from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.commands import Adopted
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import DETAIL_FALLBACK, AgentTurn, ToolResult
+from orchestrator.domain.turns import DETAIL_FALLBACK, AgentTurn, CountedAttempts, ToolResult
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.children import CHILD_DECODERS, closed
 from orchestrator.projection.failures import error_of
@@ -94,6 +94,18 @@ def _tally(failure: Failure) -> Tally | None:
     return Tally.of(last_value(failure.timeout_failure_info.last_heartbeat_details.payloads))
 
 
+def _tally_between_tries(failure: Failure) -> Tally | None:
+    """The tally of a call whose time ended while it waited for its next try. The cause is the error of the try before,
+    which has no tally of its own if its worker died or did not notice the time limit.
+    """
+    if not failure.HasField("cause"):
+        return _tally(failure)
+    tally = _tally(failure) or Tally()
+    if failure.cause.HasField("timeout_failure_info"):
+        return tally.before(tally.tries + 2, error_of(failure.cause).type)
+    return max(tally, _tally(failure.cause) or tally, key=lambda each: each.tries)
+
+
 def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     attributes = event.activity_task_scheduled_event_attributes
     id = CallId.parse(attributes.activity_id)
@@ -142,7 +154,7 @@ def _activity_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.AgentFailed(
         scheduled_id=attributes.scheduled_event_id,
         error=error_of(attributes.failure),
-        tally=_tally(attributes.failure),
+        tally=_tally(attributes.failure) if attributes.started_event_id else _tally_between_tries(attributes.failure),
         timed_out=True,
         **stamp,
     )
@@ -160,6 +172,8 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     call = plain(attributes.details["data"].payloads)
     if call.get("activity_type") == names.ACTIVITY_ADOPT_JOB:
         return _adopted(event, stamp)
+    if call.get("activity_type") == names.ACTIVITY_COUNT_ATTEMPTS:
+        return _counted(event, stamp)
     id = CallId.parse(str(call.get("activity_id", "")))
     if id is None:
         return None
@@ -188,6 +202,13 @@ def _adopted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     payloads = details["result"].payloads
     stored = tuple(part.within("job") for part in stored_parts(payloads) if part.at[:2] == ("job", "input"))
     return facts.JobAdopted(job=Adopted.model_validate(plain(payloads)).job, stored=stored, **stamp)
+
+
+def _counted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
+    """The counted attempts; None if Temporal did not answer."""
+    details = event.marker_recorded_event_attributes.details
+    counted = _part(CountedAttempts, plain(details["result"].payloads)) if "result" in details else None
+    return None if counted is None else facts.AttemptsCounted(calls=tuple(counted.calls), **stamp)
 
 
 def _local_start(call: Mapping[str, Any], recorded: datetime) -> datetime:

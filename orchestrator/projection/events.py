@@ -177,6 +177,7 @@ class EventFold:
                 message = f"{name} failed: {fact.error.type}."
                 return EventType.AGENT_EVENT, "agent.tool_call.failed", message, data
             case _:
+                data = {**data, "attempt": tool.attempts, "error": tool.error and tool.error.model_dump(mode="json")}
                 return EventType.AGENT_EVENT, "agent.tool_call.cancelled", f"{name} was cancelled.", data
 
     @staticmethod

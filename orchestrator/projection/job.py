@@ -24,7 +24,7 @@ from orchestrator.projection.progress import Progress, progress_of
 from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
-from orchestrator.projection.tool_calls import ToolFold, linked, tool_moved
+from orchestrator.projection.tool_calls import CountsFold, ToolFold, linked, tool_moved
 
 _OfCall = f.AgentScheduled | f.ShortCallRecorded | f.CallReused | f.ChildScheduled | f.ChildEnded | f.PendingCall
 
@@ -100,7 +100,7 @@ class JobFold:
         self.decided = Decisions(self)
         self.questions = QuestionFold()
         self.flow = FlowFold(self)
-        self.parts: tuple[FoldPart, ...] = (self.decided, ChildFold(self), self.flow, self.questions)
+        self.parts: tuple[FoldPart, ...] = (self.decided, ChildFold(self), self.flow, self.questions, CountsFold(self))
 
     def apply(self, fact: Fact) -> None:
         """Apply the next fact."""
@@ -131,7 +131,7 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.Noted() | f.AnswerGiven() | f.ChildFact() | f.WaitBegan() | f.OtherEvent():
+            case _ if isinstance(fact, f.OF_PARTS):
                 pass
             case _:
                 self._run_ended(fact)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.domain import facts as f
 from orchestrator.domain.call_ids import CallId
@@ -18,9 +18,11 @@ from orchestrator.domain.jobs import (
 )
 from orchestrator.domain.questions import JobQuestion, QuestionKind, QuestionStatus
 from orchestrator.domain.schemas import shown
-from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import AgentTurn, turn_of
+from orchestrator.domain.turns import AgentTurn, is_tool_path, turn_of
 from orchestrator.domain.usage import Usage
+
+if TYPE_CHECKING:
+    from orchestrator.projection.job import JobFold
 
 _MOVED = f.AgentStarted | f.AgentCompleted | f.AgentFailed | f.AgentCancelled
 _PREVIEW = 300
@@ -28,7 +30,7 @@ _PREVIEW = 300
 
 @dataclass(slots=True)
 class ToolFold:
-    """One tool call."""
+    """One tool call. `tries` is Temporal's number of its last attempt, if history has it; so many tries `waited`."""
 
     path: str
     tool: str
@@ -36,6 +38,8 @@ class ToolFold:
     calls: str | None = None
     status: ToolStatus = ToolStatus.SCHEDULED
     attempts: int = 0
+    tries: int = 0
+    waited: int = 0
     scheduled_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
@@ -52,13 +56,13 @@ class ToolFold:
 
     def record(self, pending: f.PendingCall | None, effect_id: str, *, job_ended: bool) -> ToolUseRecord:
         """The tool call as it is now."""
-        status, attempts, started = self.status, self.attempts, self.started_at
+        status, attempts, started, error = self.status, self.attempts, self.started_at, self.error
         if pending is not None and not self.ended:
-            # Temporal counts the attempt that it waits for, too.
-            attempts, started = pending.attempt - (not pending.started), pending.last_started_at
+            attempts, started = pending.begun, pending.last_started_at
             waits = ToolStatus.RETRYING if pending.last_error else ToolStatus.SCHEDULED
             status = ToolStatus.RUNNING if pending.started else waits
-        elif job_ended and not self.ended:
+            error = None if pending.started else pending.last_error
+        if job_ended and not self.ended:
             status = ToolStatus.CANCELLED
         return ToolUseRecord(
             id=self.path,
@@ -72,7 +76,7 @@ class ToolFold:
             completed_at=self.completed_at,
             result=self.result,
             bytes=self.size,
-            error=self.error,
+            error=error,
             calls=self.calls,
             answered_by=self.answered_by,
         )
@@ -133,20 +137,64 @@ def tool_moved(tool: ToolFold, fact: _MOVED) -> None:
     """Apply what happened to the activity of a tool call."""
     match fact:
         case f.AgentStarted():
-            tool.started_at, tool.attempts = fact.time, fact.attempt
+            tool.started_at, tool.tries = fact.time, fact.attempt
+            tool.attempts = fact.attempt - tool.waited
         case f.AgentCompleted():
-            tool.status, tool.completed_at = ToolStatus.COMPLETED, fact.time
+            tool.status, tool.completed_at, tool.error = ToolStatus.COMPLETED, fact.time, None
             tool.attempts = fact.attempt or tool.attempts
             if fact.tool is not None:
                 tool.result, tool.size = fact.tool.preview[:_PREVIEW], fact.tool.bytes
         case f.AgentFailed():
             tool.status, tool.completed_at, tool.error = ToolStatus.FAILED, fact.time, fact.error
-            tally = fact.tally or Tally()
-            tool.attempts = tally.attempts or tool.attempts
+            tool.attempts = _attempts_at_end(tool, fact)
             if tool.fail_call is not None:
                 tool.fail_call(fact)
         case f.AgentCancelled():
             tool.status, tool.completed_at = ToolStatus.CANCELLED, fact.time
+
+
+def _attempts_at_end(tool: ToolFold, fact: f.AgentFailed) -> int:
+    tally = fact.tally
+    if tally is None:
+        return tool.attempts
+    # The attempt that a time limit ends is not in its tally.
+    return tally.number(tool.tries) if fact.timed_out and tool.tries else tally.attempts or tool.attempts
+
+
+class CountsFold:
+    """The part of a job's fold for the attempts that workflow code counted."""
+
+    def __init__(self, fold: "JobFold") -> None:
+        self._fold = fold
+
+    def apply(self, fact: f.Fact) -> None:
+        """Apply the next fact."""
+        for counted in fact.calls if isinstance(fact, f.AttemptsCounted) else ():
+            id = CallId.parse(counted.id)
+            call = self._fold.calls.get(id.call) if id else None
+            tool = call.turns.tools.get(id.path) if id and call else None
+            if tool is not None and not tool.ended:
+                tool.attempts, tool.waited, tool.error = counted.attempts, counted.waited, counted.error
+
+    def course(self) -> dict[str, Any]:
+        """Fields of `Job`."""
+        return {}
+
+
+def open_at_end(facts: Iterable[f.Fact]) -> bool:
+    """Whether a job ended with an open tool call, as one that was terminated can: history has no end of the call."""
+    calls: set[int] = set()
+    ended = False
+    for fact in facts:
+        match fact:
+            case f.RunStarted():
+                calls.clear()
+            case f.AgentScheduled() if is_tool_path(fact.path):
+                calls.add(fact.event_id)
+            case f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled():
+                calls.discard(fact.scheduled_id)
+        ended = isinstance(fact, f.RUN_ENDS)
+    return ended and bool(calls)
 
 
 def attempt_of(fact: f.AgentCompleted, number: int, started: datetime | None) -> Attempt:
@@ -193,10 +241,15 @@ def _linked(
         "status": _STATUS_OF_CALL.get(inner.status, tool.status),
         "started_at": inner.started_at,
         "completed_at": inner.completed_at,
-        "error": inner.error,
-        "attempts": len(inner.attempts),
+        **attempts_of(inner),
     }
     return tool.model_copy(update=changes)
+
+
+def attempts_of(inner: AgentCall) -> dict[str, Any]:
+    """The attempts of an agent as a tool: those of its own call."""
+    between = inner.status in (CallStatus.RETRYING, CallStatus.CANCELLED) and inner.attempts
+    return {"attempts": len(inner.attempts), "error": inner.attempts[-1].error if between else inner.error}
 
 
 def _asked(tool: ToolUseRecord, question: JobQuestion) -> ToolUseRecord:

@@ -285,6 +285,7 @@ class TurnRunner:
                 tokens=usage.total_tokens,
                 invalid=invalid,
                 conversation=conversation_name(),
+                counts_attempts=True,
             ),
         )
 

@@ -52,6 +52,11 @@ async def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
+async def fail(number: int) -> str:
+    """Fail, and wait ten minutes for another attempt."""
+    raise RuntimeError(f"failure of {number}")
+
+
 def _agent(id: str, **more: Any) -> Agent:
     values = {"name": id, "squad": "testing", "description": id, "capabilities": ("t",), "input_model": Anything}
     return Agent(id=id, **values, **more)
@@ -59,6 +64,12 @@ def _agent(id: str, **more: Any) -> Agent:
 
 JUDGE = _agent("r_judge", function=judge, output_model=Judgement)
 DESK = _agent("r_desk", instructions="Pay.", tools=(Tool(look_up), Tool(pay, ask_before=True)))
+
+FAILING = _agent(
+    "r_failing",
+    instructions="Fail.",
+    tools=(Tool(fail, retry=RetryPolicy(initial_interval=600, maximum_interval=600, maximum_attempts=3)),),
+)
 
 
 def _step(id: str, *agents: str, **more: Any) -> Step:
@@ -119,11 +130,12 @@ def _definition(id: str, plan: Plan, *, code: bool = False) -> WorkflowDefinitio
 
 HISTORY_PLUGIN = Plugin(
     name="histories",
-    agents=(JUDGE, DESK),
+    agents=(JUDGE, DESK, FAILING),
     workflows=(
         _definition("r_deciding", DECIDING),
         _definition("r_small", Plan(steps=(_step("only", "r_judge"),))),
         _definition("r_tools", Plan(steps=(_step("desk", "r_desk"),))),
+        _definition("r_failures", Plan(steps=(_step("desk", "r_failing"),))),
     ),
     code_workflows=(CodeWorkflow(_definition("r_tour", Plan(), code=True), TourWorkflow),),
 )

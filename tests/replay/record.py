@@ -260,6 +260,18 @@ async def _tools_approved(engine: Engine) -> str:
     return started.job_id
 
 
+async def _tools_cancelled(engine: Engine) -> str:
+    """Two tool calls that are cancelled while they wait for their second attempt."""
+    engine.script("r_failing", lambda _: calls(tool("fail", number=1), tool("fail", number=2)))
+    started = await engine.start("r_failures", {})
+    await engine.eventually(
+        started.job_id, lambda job: [each.attempts for each in job.calls[0].tool_calls if each.error] == [1, 1]
+    )
+    await engine.cancel(started.job_id, "enough")
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
 async def _toured(engine: Engine) -> str:
     started = await engine.start("r_tour", {})
     await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
@@ -306,6 +318,7 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "flow_children": lambda engine: _ended(engine, "f_parent", child="t_three", **{"with": {"topic": "tea"}}),
     "decided": _decided,
     "tools_approved": _tools_approved,
+    "tools_cancelled": _tools_cancelled,
     "flow_tour": _toured,
     "nested_children": lambda engine: _ended(engine, "t_nested_children"),
     "adopted_copy": _copied,

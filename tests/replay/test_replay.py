@@ -9,6 +9,7 @@ from temporalio.workflow import NondeterminismError
 
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.plugin import OrchestratorPlugin
+from orchestrator.projection.events import job_events
 from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import project
 from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
@@ -91,6 +92,7 @@ async def test_a_changed_order_of_steps_is_caught() -> None:
         ("flow_tour", JobState.COMPLETED, None),
         ("decided", JobState.COMPLETED, None),
         ("tools_approved", JobState.COMPLETED, None),
+        ("tools_cancelled", JobState.CANCELLED, None),
         ("paused", JobState.PAUSED, ReasonCode.PAUSED),
         ("waiting_for_approval", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
         ("asked_nobody", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
@@ -101,3 +103,14 @@ def test_the_history_gives_the_same_status_for_ever(name: str, state: JobState, 
     job = project(report.workflow_id, [fact_of(event, report.run_id) for event in report.events])
     assert (job.state, job.reason and job.reason.code) == (state, reason)
     assert (job.progress == 100) == (state is JobState.COMPLETED)
+
+
+def test_the_history_of_cancelled_tool_calls_has_their_attempts() -> None:
+    report = history(HISTORIES / "tools_cancelled.json")
+    facts = [fact_of(event, report.run_id) for event in report.events]
+    tools = project(report.workflow_id, facts).calls[0].tool_calls
+    ends = [event.data for event in job_events(report.workflow_id, facts) if event.name == "agent.tool_call.cancelled"]
+    assert [(each.attempts, each.error and each.error.message) for each in tools] == [
+        (end["attempt"], end["error"]["message"]) for end in ends
+    ]
+    assert [each.attempts for each in tools] == [1, 1]

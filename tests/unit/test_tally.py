@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from temporalio.api.common.v1 import Payload, Payloads
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 
@@ -187,6 +187,25 @@ def test_a_call_that_ran_out_of_time_is_counted_by_its_last_heartbeat() -> None:
     history = started()
     history.add(f.AgentFailed, scheduled_id=history.number, error=BUSY, tally=fact.tally, timed_out=True)
     assert [one.number for one in project("wf_job_1", history.facts).calls[0].attempts] == [1]
+
+
+@pytest.mark.parametrize(
+    ("cause", "attempts"), [("died", 2), ('{"tally":{"tries":41,"attempts":2}}', 2), ("no json", 1), ("", 1)]
+)
+def test_a_call_whose_time_ends_between_two_tries_is_counted_by_the_error_of_the_last_one(
+    cause: str, attempts: int
+) -> None:
+    event = HistoryEvent(event_id=9, event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)
+    failure = event.activity_task_timed_out_event_attributes.failure
+    failure.timeout_failure_info.last_heartbeat_details.CopyFrom(json('{"tally":{"tries":40,"attempts":1}}'))
+    if cause == "died":
+        failure.cause.timeout_failure_info.timeout_type = TimeoutType.TIMEOUT_TYPE_HEARTBEAT
+    elif cause:
+        failure.cause.application_failure_info.details.CopyFrom(json(cause))
+    fact = fact_of(event, "run-1")
+    assert isinstance(fact, f.AgentFailed)
+    assert fact.tally is not None
+    assert fact.tally.attempts == attempts
 
 
 def test_pauses_grow_with_the_agents_own_failures() -> None:

@@ -21,6 +21,7 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.events import end_event, job_events
 from orchestrator.projection.job import job_input, project
+from orchestrator.projection.tool_calls import open_at_end
 from orchestrator.services.background import Background
 from orchestrator.services.jobs.partial_output import PartialOutputs
 from orchestrator.services.jobs.reasons import NotedReason, ReasonNotes, reason_of
@@ -112,7 +113,9 @@ class JobReader:
         return None if job is None else await self.values.shown(self.visible(principal, job))
 
     async def ended(self, principal: Principal, job_id: str, facts: Sequence[Fact]) -> Job:
-        """The ended job of these facts. Its snapshot is written in the background. Raises `NotFound`."""
+        """The ended job of these facts. Its snapshot is written in the background. Raises `NotFound`, `Unavailable`."""
+        if open_at_end(facts):
+            return await self.get(principal, job_id)
         job = await self._completed(project(job_id, facts), facts, NOTHING_PENDING, wait=False)
         return await self.values.shown(self.visible(principal, job))
 
