@@ -40,7 +40,9 @@ class Product:
     def __init__(self, port: int, key: str) -> None:
         self._connections = [Connection(port, key) for _ in range(max(AT_ONCE))]
 
-    async def request(self, *, plan: int = 0, j3: int = 0, lanes: int | None = None) -> dict[str, Any]:
+    async def request(
+        self, *, plan: int = 0, j3: int = 0, lanes: int | None = None, within: int | None = None
+    ) -> dict[str, Any]:
         """Run so many jobs, as the bare app does: by default all at once."""
         free = list(self._connections)
         workflow, input = (WORKFLOW, INPUT) if plan else (J3, {"text": "x" * 200})
@@ -50,7 +52,7 @@ class Product:
             await run_job(connection, workflow, input)
             free.append(connection)
 
-        return (await timed(run, plan or j3, lanes or plan))._asdict()
+        return (await timed(run, plan or j3, lanes or plan, within=within))._asdict()
 
     async def close(self) -> None:
         """Close the connections."""

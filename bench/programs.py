@@ -58,7 +58,8 @@ class Program:
         """Send a request, and return its response. Raises `BenchFailed`."""
         process = self._running()
         process.stdin.write(json.dumps(request).encode() + b"\n")  # type: ignore[union-attr]
-        while not (line := await self._line()).startswith("{"):
+        seconds = _READY_SECONDS + request.get("within", 0)
+        while not (line := await self._line(seconds)).startswith("{"):
             pass
         response: dict[str, Any] = json.loads(line)
         return response
@@ -68,9 +69,9 @@ class Program:
             raise BenchFailed("the program was not started")
         return self._process
 
-    async def _line(self) -> str:
+    async def _line(self, seconds: float = _READY_SECONDS) -> str:
         process = self._running()
-        async with asyncio.timeout(_READY_SECONDS):
+        async with asyncio.timeout(seconds):
             line = await process.stdout.readline()  # type: ignore[union-attr]
         if not line:
             raise BenchFailed(f"`{' '.join(self._command[1:])}` ended with code {await process.wait()}")

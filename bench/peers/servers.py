@@ -44,16 +44,20 @@ async def postgres(folder: Path, logs: Path) -> AsyncIterator[tuple[int, str]]:
 
 
 @asynccontextmanager
-async def prefect_server(python: Path, folder: Path) -> AsyncIterator[tuple[int, dict[str, str]]]:
-    """Prefect's server with its SQLite file. Yields its process id and the environment of its clients."""
-    folder.mkdir()
+async def prefect_server(python: Path, folder: Path, database_url: str) -> AsyncIterator[tuple[int, dict[str, str]]]:
+    """Prefect's server on an empty database of PostgreSQL. Yields its process id and the environment of its clients.
+
+    Its documentation recommends SQLite for light use only.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = {
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url.replace("postgresql:", "postgresql+asyncpg:"),
         "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
     log = (folder / "server.log").open("wb")

@@ -20,7 +20,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.engine import child, data_lock
 from orchestrator.engine.file_lock import FileLock
 from orchestrator.engine.server_binary import ServerBinary
-from orchestrator.engine.server_files import dynamic_config
+from orchestrator.engine.server_files import dynamic_config, search_attributes
 from orchestrator.network.loopback import HOST_NAMES
 from orchestrator.security.data_files import make_private
 
@@ -219,6 +219,9 @@ class DevServer:
                 self._database.name,
             ]  # Not the whole path: the server puts it into a URI without escapes.
             flags += [part for pragma, value in _PRAGMAS.items() for part in ("--sqlite-pragma", f"{pragma}={value}")]
+        # For a new namespace: attributes that are added later are refused until the server renews its copy.
+        for name, kind in search_attributes().items():
+            flags += ["--search-attribute", f"{name}={kind}"]
         for key, value in self._settings.items():
             flags += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
         return flags

@@ -179,10 +179,13 @@ class TemporalGateway:
         """The current run of a job, without its history."""
         return await self._source.current_run(job_id)
 
-    async def read(self, job_id: str) -> tuple[list[Fact], Pending]:
-        """All facts of a job and its pending work. Needs neither a worker nor the visibility store."""
+    async def read(self, job_id: str, *, run: CurrentRun | None = None) -> tuple[list[Fact], Pending]:
+        """All facts of a job and its pending work. Needs neither a worker nor the visibility store.
+
+        A caller that has just read the job's current run passes it as `run`, to save a request.
+        """
         async with self._histories.open(job_id) as history:
-            current = await self._synced(history)
+            current = await self._synced(history, run)
             facts, ended = list(history.log), history.ended
         return facts, _open_tools(current, facts) if ended else await self._pending(job_id, current, facts)
 
@@ -198,8 +201,8 @@ class TemporalGateway:
         return project(job_id, facts, pending), facts, pending  # Another reader applied events meanwhile.
 
     @staticmethod
-    async def _synced(history: JobHistory) -> CurrentRun:
-        current = await history.sync()
+    async def _synced(history: JobHistory, run: CurrentRun | None = None) -> CurrentRun:
+        current = await history.sync(run)
         while not history.ended and current.run_id != history.run_id:
             current = await history.sync()
         return current

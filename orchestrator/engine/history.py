@@ -56,9 +56,12 @@ class JobHistory:
         self.job = job_fold(job_id)
         self.events = event_fold(job_id)
 
-    async def sync(self) -> CurrentRun:
-        """Read everything that the server has of the job now. Raises `NotFound`, `Unavailable`."""
-        current = await self._source.current_run(self._job_id)
+    async def sync(self, run: CurrentRun | None = None) -> CurrentRun:
+        """Read everything that the server has of the job now, or had when it returned `run`.
+
+        Raises `NotFound`, `Unavailable`.
+        """
+        current = run or await self._source.current_run(self._job_id)
         while not await self._holds(current):
             await self._wait_for_request(current, whole=True)
             if current.run_id != self.run_id:  # Or a reset undid the run, and the log will never contain it.

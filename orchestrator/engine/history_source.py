@@ -5,14 +5,15 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import HistoryEventFilterType, PendingActivityState
+from temporalio.api.enums.v1 import HistoryEventFilterType, PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryReverseRequest,
 )
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.engine.connect import rpc_errors
@@ -84,14 +85,21 @@ class TemporalHistories:
 
     async def current_run(self, job_id: str) -> CurrentRun:
         """See `HistorySource`."""
+        request = DescribeWorkflowExecutionRequest(
+            namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=job_id)
+        )
+        # Not the client's own method, which decodes the memo and the attributes.
         with rpc_errors(f"job: {job_id}", job_id=job_id):
-            description = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_READ)
+            description = await self._client.workflow_service.describe_workflow_execution(
+                request, retry=True, timeout=_READ
+            )
+        info = description.workflow_execution_info
         return CurrentRun(
-            run_id=description.run_id,
-            length=description.history_length,
-            running=description.status is WorkflowExecutionStatus.RUNNING,
-            task_queue=description.task_queue,
-            description=description.raw_description,
+            run_id=info.execution.run_id,
+            length=info.history_length,
+            running=info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
+            task_queue=info.task_queue,
+            description=description,
         )
 
     async def page(self, job_id: str, run_id: str, token: bytes, *, wait: bool) -> Page:

@@ -1,7 +1,7 @@
 """Sets up a Temporal namespace: its retention of closed jobs and our search attributes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -9,6 +9,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
+    ListWorkflowExecutionsRequest,
     RegisterNamespaceRequest,
     UpdateNamespaceRequest,
 )
@@ -20,6 +21,7 @@ from orchestrator.engine.connect import rpc_errors
 
 _TIMEOUT_SECONDS: Final = 20.0
 _PAUSE: Final = 0.5
+_QUICK_PAUSE: Final = 0.1
 _QUICK: Final = timedelta(seconds=5)
 _FINAL: Final = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.INVALID_ARGUMENT)
 
@@ -27,15 +29,16 @@ _FINAL: Final = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED,
 async def ensure_namespace(client: Client, *, retention_days: int, attributes: Mapping[str, str]) -> None:
     """Set the retention and the search attributes (name to type, e.g. `Keyword`) of the client's namespace.
 
-    It changes only what differs, so every process may call it at its start. It waits for a new namespace, or for the
-    change of another process. Raises `Misconfigured` for an unknown namespace, and `Unavailable` if the server refuses
-    or an attribute exists with another type.
+    It changes only what differs, so every process may call it at its start. It waits for a new namespace, for the
+    change of another process, and until the server accepts new attributes. Raises `Misconfigured` for an unknown
+    namespace, and `Unavailable` if the server refuses or an attribute exists with another type.
     """
     deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     while True:
         try:
             await _ensure_retention(client, timedelta(days=retention_days))
-            await _ensure_attributes(client, attributes)
+            added = await _ensure_attributes(client, attributes)
+            await _until_accepted(client, added, deadline)
         except RPCError as fault:
             if fault.status in _FINAL or asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(f"namespace {client.namespace!r} could not be prepared: {fault.message}") from fault
@@ -103,7 +106,8 @@ async def _ensure_retention(client: Client, retention: timedelta) -> None:
         await service.update_namespace(change)
 
 
-async def _ensure_attributes(client: Client, attributes: Mapping[str, str]) -> None:
+async def _ensure_attributes(client: Client, attributes: Mapping[str, str]) -> list[str]:
+    """Add the attributes that are missing, and return their names."""
     service = client.operator_service
     existing = (
         await service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
@@ -119,3 +123,24 @@ async def _ensure_attributes(client: Client, attributes: Mapping[str, str]) -> N
         await service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
+    return list(missing)
+
+
+async def _until_accepted(client: Client, attributes: Sequence[str], deadline: float) -> None:
+    """Wait until the server has loaded new search attributes. It does so every few seconds, and refuses them before."""
+    while attributes and not await _accepts(client, attributes):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable(f"namespace {client.namespace!r} does not accept its new search attributes")
+        await asyncio.sleep(_QUICK_PAUSE)
+
+
+async def _accepts(client: Client, attributes: Sequence[str]) -> bool:
+    condition = " AND ".join(f"{name} IS NOT NULL" for name in attributes)
+    request = ListWorkflowExecutionsRequest(namespace=client.namespace, page_size=1, query=condition)
+    try:
+        await client.workflow_service.list_workflow_executions(request)
+    except RPCError as fault:
+        if fault.status is not RPCStatusCode.INVALID_ARGUMENT:
+            raise
+        return False
+    return True

@@ -117,15 +117,23 @@ async def test_a_missing_namespace_is_made_on_request_by_two_starters_at_once(se
     assert await described(clients[0]) == (timedelta(days=7), set(search_attributes()))
 
 
-@pytest.mark.parametrize("namespace", ["default", "fresh"])
-async def test_a_job_starts_where_no_worker_has_prepared_the_namespace(server: DevServer, namespace: str) -> None:
-    options = {**connect_options(address=server.address), "namespace": namespace}
+async def test_a_job_starts_where_no_worker_has_prepared_the_namespace(server: DevServer) -> None:
+    options = {**connect_options(address=server.address), "namespace": "fresh"}
     client = await connect(options, lazy=True)
     await create_namespace(client, retention_days=30)
     prepare = partial(ensure_namespace, client, retention_days=30, attributes=search_attributes())
     gateway = TemporalGateway(client, "nobody", prepare=prepare)
     assert await gateway.start(job_input())
     assert await described(client) == (timedelta(days=30), set(search_attributes()))
+
+
+async def test_a_new_server_accepts_our_search_attributes_at_once(server: DevServer) -> None:
+    client = await connect(connect_options(address=server.address), lazy=True)
+
+    async def prepare() -> None:
+        pytest.fail("the namespace lacks the search attributes")
+
+    assert await TemporalGateway(client, "nobody", prepare=prepare).start(job_input())
 
 
 def listening(pid: int) -> set[tuple[str, int]]:
@@ -166,9 +174,9 @@ async def test_a_strangers_host_name_gets_no_jobs_from_any_port_that_can_be_gues
 
 async def test_an_attribute_of_another_type_is_reported(server: DevServer) -> None:
     client = await Client.connect(server.address)
-    await ensure_namespace(client, retention_days=30, attributes={"JobKind": "Int"})
-    with pytest.raises(Unavailable, match="JobKind"):
-        await ensure_namespace(client, retention_days=30, attributes={"JobKind": "Keyword"})
+    await ensure_namespace(client, retention_days=30, attributes={"Priority": "Int"})
+    with pytest.raises(Unavailable, match="Priority"):
+        await ensure_namespace(client, retention_days=30, attributes={"Priority": "Keyword"})
 
 
 async def test_the_server_dies_with_a_starter_that_is_killed(binary: ServerBinary, tmp_path: Path) -> None:

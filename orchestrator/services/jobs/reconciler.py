@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 _OVERDUE: Final = timedelta(minutes=5)  # A delivery attempt that is later than this has its workflow checked.
 # Running jobs that one pass checks: their state may have changed by a signal that did not come through the API.
 _MAX_RUNNING_CHECKS: Final = 50
-# To list running jobs costs Temporal a third of a second per thousand: lists pause for `_PAUSE` per `_LISTED` jobs.
+# To list running jobs costs Temporal up to a tenth of a second per thousand: lists pause for `_PAUSE` per `_LISTED`
+# jobs.
 _LISTED: Final = 1000
 _PAUSE: Final = timedelta(seconds=15)
 _VERY_YOUNG: Final = timedelta(seconds=2)  # A younger job is not checked only to store the reason for its state.
@@ -185,7 +186,7 @@ class IndexReconciler:
             same = current.position == row.checked_history and not current.waits_for_worker
             if same and current.running and row.start_state is StartState.STARTED:
                 return None
-            facts, pending = await self.gateway.read(row.id)
+            facts, pending = await self.gateway.read(row.id, run=current)
         except NotFound:
             histories[row.id] = _UNKNOWN
             return await self._repair_unknown(row, reasons)
