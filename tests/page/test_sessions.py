@@ -134,6 +134,20 @@ async def test_a_link_opens_one_session(running: Engine, app: FastAPI, visit: Vi
     assert (await visit.http.get("/ui/jobs")).status_code == 303, "the link has a copy: the first session ends"
 
 
+async def test_the_secret_of_a_link_is_in_no_trail_and_no_metric(running: Engine, visit: Visit, admin: Visit):
+    secret = await running.services.page_sessions.link()
+    statuses = [(await visit.http.get(f"/ui/open/{secret}")).status_code]
+    visit.http.cookies.clear()
+    statuses.append((await visit.http.get(f"/ui/open/{secret}")).status_code)
+    assert statuses == [303, 401]
+    bearer = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    trail = (await admin.http.get("/v1/audit?limit=10", headers=bearer)).json()["entries"]
+    opened = [(entry["path"], entry["status"]) for entry in trail if entry["action"] == "GET /ui/open/{secret}"]
+    assert opened[:2] == [("/ui/open/{secret}", 401), ("/ui/open/{secret}", 303)]
+    metrics = (await admin.http.get("/metrics", headers=bearer)).text
+    assert secret not in f"{trail}{metrics}"
+
+
 async def test_a_cookie_of_the_page_is_no_credential_of_the_api(admin: Visit):
     for path in ("/v1/jobs", "/api/executions", "/api/v1/orchestration/status"):
         assert (await admin.http.get(path)).status_code == 401, path

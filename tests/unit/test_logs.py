@@ -150,6 +150,26 @@ def test_details_are_ours_and_the_authors_never_those_of_libraries() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("/ui/open/Kx9-secret_of-a-link", "/ui/open/{secret}"),
+        ("/prefix/ui/open/Kx9-secret_of-a-link/", "/prefix/ui/open/{secret}/"),
+        ("/chat/ws/a/b?token=secret-of.any+kind%2F&x=1", "/chat/ws/a/b?token=…&x=1"),
+        ("/v1/jobs?a=1&api_key=secret", "/v1/jobs?a=1&api_key=…"),
+        ("/v1/users/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2VjcmV0LXNpZ25hdHVyZQ", "/v1/users/eyJ…"),
+    ],
+)
+def test_addresses_are_logged_without_secrets(address: str, shown: str) -> None:
+    out = io.StringIO()
+    logs.configure("INFO", "json", out)
+    logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "127.0.0.1:1", address)
+    structlog.get_logger("ours").info("request", path=address)
+    accepted, request = lines(out)
+    assert accepted["event"] == f'127.0.0.1:1 - "WebSocket {shown}" [accepted]'
+    assert request["path"] == shown
+
+
 def test_values_are_masked_wherever_they_stand() -> None:
     out = io.StringIO()
     logs.configure("INFO", "json", out)
