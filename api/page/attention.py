@@ -1,7 +1,8 @@
 """The first page: what needs a person, with the action that helps beside it."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -46,6 +47,8 @@ class NeedyJobs:
     action: str
     listed: JobPage
     reason: str = ""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Why the API would refuse to retry a job, by job."""
 
 
 @router.get("/")
@@ -62,17 +65,18 @@ async def attention_values(services: Services, visitor: Visitor) -> dict[str, An
         _with_reason(services, visitor, ReasonCode.NO_WORKER),
         _failed(services, visitor),
     )
-    counts, webhooks, findings, questions = await asyncio.gather(
+    counts, webhooks, findings, questions, refusals = await asyncio.gather(
         services.overview.states(visitor.principal, JobFilter()),
         _disabled(services, visitor),
         services.readiness.checks(),
         services.questions.asked(visitor.principal),
+        services.retry_refusals.of(visitor.principal, [row.id for row in failed.rows if visitor.can_run(row.kind)]),
     )
     groups = [
         NeedyJobs("Waiting for a person", "Approve, reject or answer.", "Decide", waiting, PERSON),
         NeedyJobs("Stuck", "The worker cannot continue these jobs until somebody acts.", "Look", stuck, "stuck"),
         NeedyJobs("Without a worker", "Start a worker that polls their task queue.", "Look", unattended, "no_worker"),
-        NeedyJobs("Failed, and not made good since", "Finished calls are reused.", "Look", failed),
+        NeedyJobs("Failed, and not made good since", "Finished calls are reused.", "Look", failed, refusals=refusals),
     ]
     return {
         "groups": [group for group in groups if group.listed.total],

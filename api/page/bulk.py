@@ -58,15 +58,21 @@ class BulkQuery(ListQuery):
 async def dry_run(request: Request, services: Svc, visitor: Reader, query: Annotated[BulkQuery, Query()]) -> Response:
     """Count and list the jobs that the action would change. Nothing is done."""
     listed = await _candidates(services, visitor, query)
-    jobs = [row for row in listed.rows if query.action is not BulkAction.RETRY or not listed.retried_by.get(row.id)]
+    rows = listed.rows[:MOST]
+    ids = [row.id for row in rows] if query.action is BulkAction.RETRY else []
+    refusals = await services.retrier.refusals(visitor.principal, ids)
+    # A failed retry stands for the job that it retried.
+    jobs = [row for row in rows if row.id not in refusals and not (ids and listed.retried_by.get(row.id))]
     return page(
         request,
         visitor,
         "bulk.html",
         query=query,
-        listed=replace(listed, rows=jobs[:MOST]),
-        targets=Counter(row.definition for row in jobs[:MOST]).most_common(),
-        rest=max(0, listed.total - len(listed.rows[:MOST])),
+        listed=replace(listed, rows=jobs),
+        targets=Counter(row.definition for row in jobs).most_common(),
+        refused=replace(listed, rows=[row for row in rows if row.id in refusals]),
+        refusals=refusals,
+        rest=max(0, listed.total - len(rows)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from api.page.formats import duration, words
 from orchestrator.domain.call_ids import CallId
-from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
+from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job, JobState
 from orchestrator.domain.questions import JobQuestion, QuestionKind
 
 WIDTH: Final = 1000
@@ -83,6 +83,8 @@ class Chart:
     ticks: list[Tick]
     drawn: int = 0
     hidden: int = 0
+    nothing_ran: str = ""
+    """Why no call of an ended job began. Empty if one did, or if the job is open."""
 
 
 def chart(job: Job, now: datetime, *, logarithmic: bool = False, most: int = MOST_LINES) -> Chart:
@@ -115,7 +117,24 @@ def chart(job: Job, now: datetime, *, logarithmic: bool = False, most: int = MOS
         last_end = max([last_end, *(call.completed_at for call in step_calls if call.completed_at)])
     rows += [(question.asked_at or begin, [_question(question, line)]) for question in job.questions]
     lines = [line for _, of_step in sorted(rows, key=lambda row: row[0]) for line in of_step]
-    return Chart(lines, _ticks(total, place), drawn=len(ids), hidden=len(job.calls) - len(ids))
+    return Chart(
+        lines,
+        _ticks(total, place),
+        drawn=len(ids),
+        hidden=len(job.calls) - len(ids),
+        nothing_ran=_nothing_ran(job),
+    )
+
+
+def _nothing_ran(job: Job) -> str:
+    if job.state.open or any(call.attempts or call.started_at or call.reused_from for call in job.calls):
+        return ""
+    if job.state.succeeded:
+        return "No call was made: every step was skipped." if job.calls else "No call was made."
+    ended = "was cancelled" if job.state is JobState.CANCELLED else "ended"
+    if any(call.scheduled_at for call in job.calls):
+        return f"No call began: the job {ended} while a call waited for a worker."
+    return f"No call was made: the job {ended} before its first one."
 
 
 def _decisions(job: Job) -> dict[str, str]:
@@ -217,6 +236,8 @@ def _bars(call: AgentCall, line: _Line, waits_from: datetime) -> Iterator[Bar]:
         waits_since, reason = stop, "waits for the next attempt"
     if call.status in (CallStatus.SCHEDULED, CallStatus.RETRYING) and waits_since is not None:
         yield bar(waits_since, end, "wait", reason)
+    elif not call.attempts and call.started_at is None and waits_since is not None and call.status.ended:
+        yield bar(waits_since, call.completed_at or end, "wait", "waited for a worker")
 
 
 def _ends(attempts: Sequence[Attempt], call: AgentCall, end: datetime) -> Iterator[datetime]:

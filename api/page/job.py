@@ -11,7 +11,7 @@ from api.deps import JobId, Svc
 from api.page.errors import PageRoute
 from api.page.gantt import chart
 from api.page.graph import graph, states_of
-from api.page.questions import form_of
+from api.page.questions import answerable_of, form_of
 from api.page.rendering import ROOT, page, see_other, url
 from api.page.visitors import Reader, Visitor
 from api.page.webhooks import closed_receivers
@@ -141,15 +141,21 @@ async def steps_values(services: Services, visitor: Visitor, job: Job, scale: st
 
 async def _head_values(services: Services, visitor: Visitor, job: Job) -> dict[str, Any]:
     """The values that every page of a job needs."""
-    retried_by = await services.retrier.retried_by(job.id) if job.state.retryable else []
+    retryable, can_run = job.state.retryable, visitor.can(START_SCOPES[job.kind])
+    retried_by = await services.retrier.retried_by(job.id) if retryable else []
+    refusal = await services.retrier.refusal(visitor.principal, job) if retryable and can_run else ""
+    can_control = visitor.can(Scope.JOBS_CANCEL)
     forms = [question for question in job.open_questions if question.kind is QuestionKind.FORM]
     return {
         "job": job,
         "retried_by": retried_by or [],
         "forms": [(question, form_of(question)) for question in forms],
         "run_page": services.run_page(job.id),
-        "visitor_can_control": visitor.can(Scope.JOBS_CANCEL),
-        "visitor_can_start": visitor.can(START_SCOPES[job.kind]),
+        "visitor_can_control": can_control,
+        "answerable": answerable_of(visitor, job.owner, job.open_questions),
+        "visitor_can_retry": retryable and can_run and not refusal,
+        "retry_refusal": refusal,
+        "visitor_can_start": visitor.can_start(job.kind) and services.catalogue.has(job.kind, job.definition),
     }
 
 

@@ -1,5 +1,6 @@
 """Questions of a job to people: those who may answer need not see the job. Shows the questions and takes answers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
@@ -74,10 +75,18 @@ def form_of(question: JobQuestion, refused: RefusedAnswer | None = None) -> list
     return fields_of_form(question.form, {})
 
 
+def answerable_of(visitor: Visitor, owner: str, questions: Iterable[JobQuestion]) -> set[str]:
+    """The ids of those questions of a job that the visitor may answer."""
+    if not visitor.can(Scope.JOBS_CANCEL):
+        return set()
+    return {question.id for question in questions if question.admits(visitor.principal, owner)}
+
+
 async def _page(
     request: Request, services: Services, visitor: Visitor, job_id: str, refused: RefusedAnswer | None = None
 ) -> Response:
     questions = await services.questions.list(visitor.principal, job_id)
+    owner = (await services.reader.get_asked(visitor.principal, job_id)).owner
     return page(
         request,
         visitor,
@@ -85,6 +94,6 @@ async def _page(
         status=400 if refused else 200,
         job_id=job_id,
         questions=[(question, form_of(question, refused)) for question in questions],
-        may_answer=visitor.can(Scope.JOBS_CANCEL),
+        answerable=answerable_of(visitor, owner, questions),
         fault=refused.fault.message if refused else "",
     )

@@ -30,6 +30,7 @@ from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.overview import JobOverview
 from orchestrator.services.jobs.questions import JobQuestions
 from orchestrator.services.jobs.retry import JobRetrier
+from orchestrator.services.jobs.retry_refusals import RetryRefusals
 from orchestrator.services.jobs.start import JobStarter
 from orchestrator.services.jobs.stream import JobWatcher
 from orchestrator.services.jobs.values import JobValues
@@ -73,6 +74,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
     quotas = Quotas(settings.tier_limits(), backend.jobs, tokens, catalogue, clock=now)
     models = ModelCheck(catalogue, settings.model_providers())
     starter = _starter(settings, catalogue, backend, quotas, models)
+    retrier = JobRetrier(starter, backend.reader, backend.jobs, backend.partials, JobValues(backend.values))
     controller = JobController(backend.gateway, backend.reader, backend.follower, backend.jobs)
     outputs = JobOutputs(backend.reader, backend.partials, backend.artifacts, JobValues(backend.values))
     metrics = MetricsReader(MetricsRepository(backend.reports), catalogue, clock=now)
@@ -91,7 +93,8 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
             catalogue, backend.gateway, backend.attempts, task_queue=settings.task_queue, clock=now
         ),
         starter=starter,
-        retrier=JobRetrier(starter, backend.reader, backend.jobs, backend.partials, JobValues(backend.values)),
+        retrier=retrier,
+        retry_refusals=RetryRefusals(retrier, clock=now),
         reader=backend.reader,
         overview=JobOverview(overviews, backend.reader),
         changes=JobChanges(overviews),

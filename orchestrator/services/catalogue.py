@@ -56,6 +56,10 @@ class CatalogueReader:
         """One workflow. Raises `NotFound`."""
         return self.catalogue.workflow(workflow_id)
 
+    def has(self, kind: JobKind, target: str) -> bool:
+        """Whether there is an agent or a workflow with this id."""
+        return target in (self.catalogue.agents if kind is JobKind.AGENT else self.catalogue.workflows)
+
     async def availability(self) -> Availability:
         """Agents are available while a worker polls the task queue (C-56)."""
         try:

@@ -23,6 +23,7 @@ from orchestrator.services.jobs.overview import JobOverview
 from orchestrator.services.jobs.questions import JobQuestions
 from orchestrator.services.jobs.reader import JobReader
 from orchestrator.services.jobs.retry import JobRetrier
+from orchestrator.services.jobs.retry_refusals import RetryRefusals
 from orchestrator.services.jobs.start import JobStarter
 from orchestrator.services.jobs.stream import JobWatcher
 from orchestrator.services.reports.deployment import Deployment
@@ -53,6 +54,7 @@ class Services:
     catalogue: CatalogueReader
     starter: JobStarter
     retrier: JobRetrier
+    retry_refusals: RetryRefusals
     reader: JobReader
     overview: JobOverview
     changes: JobChanges

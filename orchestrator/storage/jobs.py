@@ -25,7 +25,7 @@ from orchestrator.storage.deliveries import Outbox
 from orchestrator.storage.labels import add_labels, delete_labels, packed, unpacked
 from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.open_jobs import OpenJobs
-from orchestrator.storage.retries import check_not_retried, retried_by, retry_columns
+from orchestrator.storage.retries import RetriedJobs, check_not_retried, retry_columns
 from orchestrator.storage.sessions import check_sessions
 from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
 from orchestrator.storage.tables import attempts, jobs
@@ -107,7 +107,7 @@ _END_ATTEMPTS: Final = (
 )
 
 
-class JobRepository(OpenJobs):
+class JobRepository(OpenJobs, RetriedJobs):
     """The jobs of the index. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(
@@ -206,10 +206,6 @@ class JobRepository(OpenJobs):
         parameters = {"this_job": job_id}
         row = await self._db.autocommit(lambda connection: connection.execute(_GET, parameters).mappings().first())
         return None if row is None else _record(row)
-
-    async def retried_by(self, *job_ids: str) -> dict[str, builtins.list[str]]:
-        """The retries of each of these jobs, oldest first. Jobs without a retry are left out."""
-        return await self._db.autocommit(lambda connection: retried_by(connection, job_ids))
 
     async def snapshot(self, job_id: str) -> dict[str, Any] | None:
         """The final snapshot of a closed job, which shows it without Temporal; or None."""

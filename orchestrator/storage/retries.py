@@ -1,6 +1,5 @@
 """Rows of jobs that retry other jobs (decision 0020)."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
@@ -8,6 +7,7 @@ from sqlalchemy import Connection, bindparam, select
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import WrongState
 from orchestrator.domain.jobs import OPEN_STATES, SUCCEEDED_STATES
+from orchestrator.storage.database import Database
 from orchestrator.storage.tables import jobs
 
 _RETRIED_BY: Final = (
@@ -23,12 +23,25 @@ _OPEN_OR_COMPLETED: Final = (
 )
 
 
-def retried_by(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[str]]:
-    """The retries of each of these jobs, oldest first. Jobs without a retry are left out."""
-    retries: dict[str, list[str]] = {}
-    for row in connection.execute(_RETRIED_BY, {"these_jobs": list(job_ids)}):
-        retries.setdefault(row.retry_of, []).append(row.id)
-    return retries
+class RetriedJobs:
+    """The retries in the job index. Every method raises `Unavailable` if the database does not answer."""
+
+    _db: Database
+
+    async def retried_by(self, *job_ids: str) -> dict[str, list[str]]:
+        """The retries of each of these jobs, oldest first. Jobs without a retry are left out."""
+        rows = await self._db.autocommit(
+            lambda connection: connection.execute(_RETRIED_BY, {"these_jobs": list(job_ids)}).all()
+        )
+        retries: dict[str, list[str]] = {}
+        for row in rows:
+            retries.setdefault(row.retry_of, []).append(row.id)
+        return retries
+
+    async def check_not_retried(self, retry: JobInput) -> None:
+        """Raise `WrongState` if another retry of the same job is open or has completed."""
+        columns = retry_columns(retry)
+        await self._db.autocommit(lambda connection: check_not_retried(connection, columns))
 
 
 def retry_columns(job: JobInput) -> dict[str, Any]:

@@ -109,9 +109,9 @@ async def seed(engine: Engine, number: int, *, choices: random.Random | None = N
         pattern = dice.choice(patterns)
         age = timedelta(minutes=20 + place * 8.5 + dice.random() * 5)
         end = dice.choices([JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED], [93, 2, 5])[0]
-        await _copy(engine, pattern, f"{place:04x}{dice.getrandbits(64):016x}", now - age, end, dice=dice)
-    cheap = await _copy(engine, patterns[1], "f017c2a9e4d2", now - timedelta(hours=47), JobState.COMPLETED)
-    dear = await _copy(
+        await copied(engine, pattern, f"{place:04x}{dice.getrandbits(64):016x}", now - age, end, dice=dice)
+    cheap = await copied(engine, patterns[1], "f017c2a9e4d2", now - timedelta(hours=47), JobState.COMPLETED)
+    dear = await copied(
         engine, patterns[1], "f1b83e05c7aa", now - timedelta(hours=23), JobState.COMPLETED, dear_step="write"
     )
     started = {
@@ -140,7 +140,7 @@ async def _nightly(engine: Engine) -> Job:
     return await engine.ended(job_id)
 
 
-async def _copy(
+async def copied(
     engine: Engine,
     pattern: Job,
     tail: str,
@@ -149,8 +149,12 @@ async def _copy(
     *,
     dice: random.Random | None = None,
     dear_step: str = "",
+    with_answers: bool = True,
 ) -> str:
-    """A copy of an ended job in the index: another id, begin and end, with the times of real model calls."""
+    """A copy of an ended job in the index: another id, begin and end, with the times of real model calls.
+
+    A copy that did not complete can be retried only `with_answers`.
+    """
     jobs = engine.parts.backend.jobs
     record = await jobs.get(pattern.id)
     assert record is not None
@@ -189,7 +193,16 @@ async def _copy(
     start = record.job.model_copy(update={"job_id": new_id, "owner": owner, "labels": job.labels, "tokens": None})
     assert await jobs.accept(start, request_hash="seed", at=at) is None
     await _write(engine, job, events)
+    if with_answers and state is not JobState.COMPLETED:
+        await _keep_answers(engine, pattern, new_id)
     return new_id
+
+
+async def _keep_answers(engine: Engine, pattern: Job, job_id: str) -> None:
+    answers = await engine.parts.backend.partials.answers(pattern)
+    results = [result.model_dump(mode="json") for result in answers.results]
+    kept = {"results": results, "asks": dict(answers.asks)}
+    await engine.parts.backend.artifacts.put(job_id, "answers", {"result": kept, "stored": []})
 
 
 async def _write(engine: Engine, job: Job, events: Sequence[JobEvent]) -> None:

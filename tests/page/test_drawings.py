@@ -161,6 +161,26 @@ def test_what_people_were_asked_is_on_the_time_line_with_their_answers():
     assert (last.decision, last.is_rejected) == ("Rejected: not now", True)
 
 
+def test_a_job_whose_calls_never_began_says_so():
+    skipped, waited = call(status=CallStatus.SKIPPED), call(status=CallStatus.CANCELLED, scheduled_at=at(1))
+    for calls, state, words in (
+        ((skipped,), JobState.CANCELLED, "No call was made: the job was cancelled before its first one."),
+        (
+            (waited, skipped),
+            JobState.CANCELLED,
+            "No call began: the job was cancelled while a call waited for a worker.",
+        ),
+        ((skipped,), JobState.FAILED, "No call was made: the job ended before its first one."),
+        ((skipped,), JobState.COMPLETED, "No call was made: every step was skipped."),
+        ((call(attempts=[Attempt(number=1, status=AttemptStatus.FAILED)]),), JobState.FAILED, ""),
+        ((waited,), JobState.RUNNING, ""),
+    ):
+        ended = job(*calls, closed=5).model_copy(update={"state": state})
+        assert chart(ended, at(9)).nothing_ran == words
+    (line,) = chart(job(waited, closed=5), at(9)).lines
+    assert [(bar.kind, bar.title) for bar in line.bars] == [("wait", "waited for a worker, 4.0 s")]
+
+
 def test_steps_are_in_the_order_of_their_starts():
     calls = [
         call("late", scheduled_at=at(9)),

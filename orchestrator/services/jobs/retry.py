@@ -1,15 +1,17 @@
 """Retries a failed job: a new job on the present plan reuses the finished calls of the old one (decision 0020)."""
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from orchestrator.domain.access import START_SCOPES, Principal
 from orchestrator.domain.call_ids import CallKey
 from orchestrator.domain.commands import AgentResult, Carried, JobInput, Retry, ReusedCall
-from orchestrator.domain.errors import NotFound, Unavailable, WrongState
+from orchestrator.domain.errors import Forbidden, InvalidInput, NotFound, Unavailable, WrongState
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import CallStatus, Job
 from orchestrator.domain.labels import ORIGIN_LABELS
@@ -23,6 +25,8 @@ from orchestrator.services.jobs.values import JobValues
 from orchestrator.storage.jobs import JobRepository
 
 log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 4  # Jobs whose answers are read at the same time.
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -51,11 +55,39 @@ class JobRetrier:
         if row is not None:
             job = await self.values.started_with(row)
             return await self.starter.begin(principal, job, digest), _retry_of(job, job_id)
-        _check_retryable(old)
-        job = await self._composed(old, new_id)
-        self.starter.models.check(job)
+        job = await self._checked(principal, old, new_id)
         await self.starter.check_callback(principal, job.webhook_url)
         return await self.starter.begin(principal, job, digest), _retry_of(job, job_id)
+
+    async def refusal(self, principal: Principal, job: Job) -> str:
+        """Why a retry of a job would be refused now, or an empty text. Starts nothing.
+
+        Limits of the caller and the address of the callback are not checked; nothing is, if the index or Temporal does
+        not answer.
+        """
+        try:
+            principal.require(START_SCOPES[job.kind])
+            retry = await self._checked(principal, job, self.starter.job_id(principal, job.kind, None))
+            await self.jobs.check_not_retried(retry)
+        except (Forbidden, InvalidInput, NotFound, WrongState) as error:
+            return error.message
+        except Unavailable as error:
+            log.warning("retry_not_checked", job_id=job.id, error=error.message)
+        return ""
+
+    async def refusals(self, principal: Principal, job_ids: Sequence[str]) -> dict[str, str]:
+        """Why retries of these jobs would be refused. Jobs that can be retried are left out. Raises `Unavailable`."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def refusal(job_id: str) -> str:
+            async with gate:
+                try:
+                    return await self.refusal(principal, await self.reader.get(principal, job_id))
+                except NotFound as error:  # deleted meanwhile
+                    return error.message
+
+        texts = await asyncio.gather(*map(refusal, job_ids))
+        return {job_id: text for job_id, text in zip(job_ids, texts, strict=True) if text}
 
     async def retried_by(self, job_id: str) -> list[str] | None:
         """The retries of a job, oldest first. None if the index does not answer."""
@@ -64,6 +96,13 @@ class JobRetrier:
         except Unavailable as error:
             log.warning("retries_not_read", job_id=job_id, error=error.message)
             return None
+
+    async def _checked(self, principal: Principal, old: Job, new_id: str) -> JobInput:
+        """The job of a retry that its caller may start."""
+        _check_retryable(old)
+        job = await self._composed(old, new_id)
+        self.starter.models.check(job)
+        return self.starter.permitted(principal, job)
 
     async def _composed(self, old: Job, new_id: str) -> JobInput:
         row = await self.jobs.get(old.id)

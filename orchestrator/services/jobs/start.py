@@ -138,7 +138,7 @@ class JobStarter:
         """
         job_id = self.job_id(principal, request.kind, request.idempotency_key, request.id_tail)
         job = await self.composed(request, owner=principal.id, job_id=job_id)
-        job = permitted(job, principal, self.quotas.limits(principal))  # before the look-up of a host name
+        job = self.permitted(principal, job)  # before the look-up of a host name
         self.models.check(job, field=request.model_field)
         await self.check_callback(principal, request.webhook_url)
         return await self.begin(principal, job, _digest(request))
@@ -149,7 +149,7 @@ class JobStarter:
         Raises as `start` does, and `WrongState` for a retry of a job that another retry has completed or is running.
         """
         at = self.clock()
-        job = permitted(job, principal, self.quotas.limits(principal))
+        job = self.permitted(principal, job)
         job = self.quotas.within_budget(principal, job)
         await self._refuse_while_away(job.job_id)
         existing = await self._accept(principal, job, digest, at)
@@ -172,6 +172,10 @@ class JobStarter:
         return Started(
             job.job_id, job.kind, job.definition, at, job.webhook_url, replayed=False, run_id=run_id, new_job=job
         )
+
+    def permitted(self, principal: Principal, job: JobInput) -> JobInput:
+        """The job with the priority that the caller's tier permits. Raises `Forbidden` for what it does not include."""
+        return permitted(job, principal, self.quotas.limits(principal))
 
     async def _note_start(self, job_id: str, run_id: str) -> None:
         """Record that Temporal has the job. Without this note, the reconciler asks Temporal for it."""
