@@ -130,5 +130,5 @@ def _action(services: Services, visitor: Visitor, action: BulkAction, note: str)
 
 async def _candidates(services: Services, visitor: Visitor, query: BulkQuery) -> JobPage:
     job_filter = query.filter(definitions(services), datetime.now(UTC), limit=MOST)
-    states = [state for state in query.action.states if job_filter.states is None or state in job_filter.states]
+    states = query.action.among(job_filter.states)
     return await services.reader.list(visitor.principal, replace(job_filter, states=states, after=None))

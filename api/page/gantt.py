@@ -127,7 +127,11 @@ def chart(job: Job, now: datetime, *, logarithmic: bool = False, most: int = MOS
 
 
 def _nothing_ran(job: Job) -> str:
-    if job.state.open or any(call.attempts or call.started_at or call.reused_from for call in job.calls):
+    if (
+        job.state.open
+        or job.questions
+        or any(call.attempts or call.started_at or call.reused_from for call in job.calls)
+    ):
         return ""
     if job.state.succeeded:
         return "No call was made: every step was skipped." if job.calls else "No call was made."

@@ -1,7 +1,6 @@
 """The list of jobs, with exact counts by state, search, filters and cursors."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -59,18 +58,14 @@ async def list_values(services: Services, visitor: Visitor, query: ListQuery) ->
         "next": end["next"],
         "states": states,
         "waiting": waiting.total,
-        "bulk_actions": _bulk_actions([s for s in job_filter.states or JobState if states.get(s)]),
+        "bulk_actions": [
+            action for action in BulkAction if any(states.get(state) for state in action.among(job_filter.states))
+        ],
         "all_states": list(JobState),
         "reasons": list(ReasonCode),
         "definitions": sorted(catalogue.kinds),
         "similar": [] if rows else matching(query.q, catalogue.names)[:_SIMILAR],
     }
-
-
-def _bulk_actions(states: Iterable[JobState]) -> list[BulkAction]:
-    """The actions that a job in one of these states can take."""
-    present = set(states)
-    return [action for action in BulkAction if present.intersection(action.states)]
 
 
 def definitions(services: Services) -> Definitions:

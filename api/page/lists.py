@@ -1,7 +1,7 @@
 """The query of the list of jobs: search and filters from the address, and the same as a filter of the service."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -45,6 +45,15 @@ class BulkAction(StrEnum):
                 return [JobState.PAUSED]
             case BulkAction.RETRY:
                 return [state for state in JobState if state.retryable]
+
+    def among(self, states: Sequence[JobState] | None) -> list[JobState]:
+        """The states in which jobs of a list can take the action. `states` are those that the list names, if it does.
+
+        Cancelled jobs are retried only if the list names them, as on the command line: somebody wanted them to end.
+        """
+        if states is None:
+            return [state for state in self.states if self is not BulkAction.RETRY or state.failed]
+        return [state for state in self.states if state in states]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,8 @@ _MAX_REQUEST: Final = timedelta(minutes=2)
 
 def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -> Services:
     """Build all services. Opens no connection."""
-    tokens, work = TokenRepository(backend.database), WorkRepository(backend.reports)
-    overviews = OverviewRepository(backend.reports)
-    quotas = Quotas(settings.tier_limits(), backend.jobs, tokens, catalogue, clock=now)
+    work, overviews = WorkRepository(backend.reports), OverviewRepository(backend.reports)
+    quotas = Quotas(settings.tier_limits(), backend.jobs, TokenRepository(backend.database), catalogue, clock=now)
     models = ModelCheck(catalogue, settings.model_providers())
     starter = _starter(settings, catalogue, backend, quotas, models)
     retrier = JobRetrier(starter, backend.reader, backend.jobs, backend.partials, JobValues(backend.values))

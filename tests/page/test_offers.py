@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from orchestrator.domain.jobs import JobState
+from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.page.conftest import Visit
 from tests.page.seeds import copied
@@ -199,6 +200,18 @@ async def test_a_receiver_offers_what_the_api_accepts(running: Engine, admin: Vi
         assert ("Switch off" in page, "Switch on" in page) == (is_active, not is_active)
         await api.patch(f"/v1/webhooks/{hook}", json={"active": False})
     await api.delete(f"/v1/webhooks/{hook}")
+
+
+async def test_cancelled_jobs_are_retried_together_only_if_they_are_asked_for(running: Engine, admin: Visit):
+    job_id = (await running.start("t_slow", {}, labels={"batch": "cancelled-ones"})).job_id
+    await running.services.controller.cancel(BOOTSTRAP, job_id, "enough")
+    await running.ended(job_id)
+    listed = "/ui/jobs?label=batch:cancelled-ones"
+    assert "action=retry" not in (await admin.http.get(listed)).text
+    assert "action=retry" in (await admin.http.get(f"{listed}&state=CANCELLED")).text
+    dry = "/ui/bulk?action=retry&label=batch:cancelled-ones"
+    assert f'name="job" value="{job_id}"' not in (await admin.http.get(dry)).text
+    assert f'name="job" value="{job_id}"' in (await admin.http.get(f"{dry}&state=CANCELLED")).text
 
 
 @pytest.mark.parametrize(

@@ -26,5 +26,5 @@ class RetryRefusals:
         unchecked = [job_id for job_id in job_ids if (principal.id, job_id) not in self._checked]
         refusals = await self._retrier.refusals(principal, unchecked)
         self._checked |= {(principal.id, job_id): (now, refusals.get(job_id, "")) for job_id in unchecked}
-        found = {job_id: self._checked[principal.id, job_id][1] for job_id in job_ids}
-        return {job_id: text for job_id, text in found.items() if text}
+        texts = {job_id: self._checked[principal.id, job_id][1] for job_id in job_ids}
+        return {job_id: text for job_id, text in texts.items() if text}
