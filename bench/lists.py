@@ -45,7 +45,8 @@ _SERIES: Final = {
         "'\\x00'::bytea",
     ),
 }
-# One owner has half of the jobs, 1,000 owners the rest. One job in five has labels: of a team of few, or of a customer.
+# One owner has half of the jobs, 1,000 owners the rest. One job in four has a label: of a team, of a customer, or of a
+# trial, which all jobs of the cheapest definition have.
 # Jobs cost more, the higher the number of their definition: those of the first one are at the end of a list by cost.
 _FILL: Final = """
 INSERT INTO jobs (id, kind, definition, name, owner, state, progress, job_input, request_hash, start_state, run_id,
@@ -59,13 +60,14 @@ SELECT 'wf_job_' || i, CASE WHEN i % 10 = 0 THEN 'agent' ELSE 'workflow' END, 'd
        CASE WHEN i % 1000 = 7 THEN NULL ELSE {moment} END, CASE WHEN i % 1000 = 7 THEN NULL ELSE {blob} END,
        CASE WHEN i % 1000 = 7 THEN CASE WHEN i % 3000 = 7 THEN 'waiting_for_approval' ELSE 'running' END END,
        CASE WHEN i % 10 = 3 THEN '{line}' || 'team:' || (i % 40) || '{line}'
-            WHEN i % 10 = 4 THEN '{line}' || 'customer:' || (i / 100) || '{line}' END,
+            WHEN i % 10 = 4 THEN '{line}' || 'customer:' || (i / 100) || '{line}'
+            WHEN i % 20 = 1 THEN '{line}' || 'stage:' || 'trial' || '{line}' END,
        CASE WHEN i % 1000 <> 7 THEN (i % 20) + (i % 100003 * 7919 % 100003) / 100003.0 END
 FROM numbers
 """
 _FILL_LABELS: Final = """
-INSERT INTO job_labels (label, created_at, job_id) SELECT trim(labels, '{line}'), created_at, id FROM jobs
-WHERE labels IS NOT NULL
+INSERT INTO job_labels (label, created_at, job_id, owner, kind, definition, state, cost)
+SELECT trim(labels, '{line}'), created_at, id, owner, kind, definition, state, cost FROM jobs WHERE labels IS NOT NULL
 """
 _FILTERS: Final[dict[str, dict[str, Any]]] = {
     "all jobs": {},
@@ -86,6 +88,9 @@ _FILTERS: Final[dict[str, dict[str, Any]]] = {
     "with a frequent label": {"labels": {"team": "3"}},
     "with a rare label": {"labels": {"customer": "12"}},
     "with an unused label": {"labels": {"customer": "nobody"}},
+    "with a frequent label, in one state": {"labels": {"team": "3"}, "states": [JobState.FAILED]},
+    "of an owner, with a frequent label": {"labels": {"team": "3"}, "owner": "owner_3"},
+    "of a workflow, with a frequent label": {"labels": {"team": "3"}, "definition": "definition_3"},
     "of an owner, with a rare label": {"owner": "large", "labels": {"customer": "12"}},
     "with a reason": {"reasons": [ReasonCode.WAITING_FOR_APPROVAL]},
     "that need attention": {"attention": True},
@@ -106,10 +111,15 @@ _BY_COST: Final[dict[str, dict[str, Any]]] = {
     "of an owner, in a state without jobs": {"owner": "large", "states": [JobState.TIMEOUT]},
     "of a workflow, in a state without jobs": {"definition": "definition_3", "states": [JobState.FAILED]},
     "of an owner, of a workflow of others": {"owner": "large", "definition": "definition_3"},
+    "with a label of 50,000 cheap jobs": {"labels": {"stage": "trial"}},
     "of a workflow, with a label of others": {"definition": "definition_3", "labels": {"customer": "12"}},
 }
 _COUNTED: Final = {what: criteria for what, criteria in _FILTERS.items() if not criteria.keys() & {"offset", "after"}}
-_SEARCHES: Final[dict[str, dict[str, Any]]] = {"by the end of an id": {"id_part": "99999"}}
+_SEARCHES: Final[dict[str, dict[str, Any]]] = {
+    "by the end of an id": {"id_part": "499999"},
+    "of an owner, by the end of an id": {"id_part": "499998", "owner": "large"},
+    "by the beginning of an id": {"id_start": "wf_job_49999"},
+}
 
 
 async def measure(url: str, rows: int) -> list[Figure]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from api.v1.pages import Listing, position_of
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.domain.ids import JobKind
+from orchestrator.domain.ids import ID_END_LENGTH, JobKind
 from orchestrator.domain.jobs import OPEN_STATES, JobState, ReasonCode
 from orchestrator.domain.labels import parsed_label
 from orchestrator.domain.pages import CostPosition
@@ -21,7 +21,7 @@ PERSON: Final = "person"
 """Instead of a reason: both reasons of jobs that wait for a person."""
 WAITING: Final = (ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.WAITING_FOR_INPUT)
 _ID_START: Final = re.compile(r"(wf_)?job_[0-9a-f]{1,32}")
-_ID_PART: Final = re.compile(r"[….]{0,3}[0-9a-f]{6,32}")
+_ID_PART: Final = re.compile(rf"[….]{{0,3}}[0-9a-f]{{{ID_END_LENGTH},32}}")
 _AGES: Final = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 
 

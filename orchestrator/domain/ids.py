@@ -6,6 +6,8 @@ from typing import Final
 
 IDEMPOTENCY_KEY_LIMIT: Final = 255
 JOB_ID_LIMIT: Final = 255
+ID_END_LENGTH: Final = 6
+"""The characters at the end of an id by which lists find it: random ones, so that they select few jobs."""
 
 
 class JobKind(StrEnum):

@@ -4,11 +4,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Select, bindparam, exists, false, func, literal, select, tuple_, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    bindparam,
+    false,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 
 from orchestrator.domain.jobs import OPEN_STATES, JobState
 from orchestrator.domain.pages import MOST_COUNTED, CostPosition
-from orchestrator.storage.labels import job_labels, label_of
+from orchestrator.storage.labels import job_labels
 from orchestrator.storage.lists import Filter, matching_ids, row_has
 from orchestrator.storage.tables import attempts, jobs
 
@@ -20,18 +32,11 @@ COST: Final = (
 """The cost of the job `this_job` so far; null if no attempt has one."""
 
 _ENDED: Final = set(JobState) - OPEN_STATES
-_FEW_LABELLED: Final = 30_000
-_ORDER: Final = (jobs.c.cost.desc(), jobs.c.id.desc())
 
 
-def few(job_filter: Filter) -> int:
-    """How many jobs of this filter are read and sorted. Labels have no index of costs: a walk looks for each job's."""
-    return _FEW_LABELLED if job_filter.labels else MOST_COUNTED
-
-
-def counted(job_filter: Filter, most: int) -> Select[Any]:
-    """The number of matching jobs, exact below `most`."""
-    return select(func.count()).select_from(_ids(job_filter, most).subquery())
+def counted(job_filter: Filter) -> Select[Any]:
+    """The number of matching jobs, exact below `MOST_COUNTED`."""
+    return select(func.count()).select_from(_ids(job_filter).subquery())
 
 
 def dearest(
@@ -41,22 +46,35 @@ def dearest(
 
     Few matching jobs are read and sorted. Of many, the first ones are found in an index of costs.
     """
-    conditions: list[ColumnElement[bool]] = [jobs.c.cost.is_not(None)]
-    if after is not None:
-        start = tuple_(literal(after.cost, jobs.c.cost.type), literal(after.id, jobs.c.id.type))
-        conditions.append(tuple_(jobs.c.cost, jobs.c.id) < start)
     if are_few:
-        candidates = _ids(job_filter, few(job_filter)).subquery()
-        matching = select(jobs.c.id, jobs.c.cost).join(candidates, candidates.c.id == jobs.c.id).where(*conditions)
-        entries = matching.subquery()
+        candidates = _ids(job_filter).subquery()
+        matching = select(jobs.c.id, jobs.c.cost).join(candidates, candidates.c.id == jobs.c.id)
+        entries = matching.where(*_from(after, jobs.c.cost, jobs.c.id)).subquery()
     else:
-        ids = select(jobs.c.id, jobs.c.cost).where(*conditions, *_walked(job_filter))
-        of_states = [ids.where(jobs.c.state == state) for state in _ended(job_filter)] or [ids.where(false())]
-        scans = [select(part.order_by(*_ORDER).limit(limit).subquery()) for part in of_states]
-        entries = union_all(*scans).subquery()
+        entries = _walk(job_filter, limit, after).subquery()
     page = select(entries).order_by(entries.c.cost.desc(), entries.c.id.desc()).limit(limit).subquery()
     rows = select(*columns).select_from(page).join(jobs, jobs.c.id == page.c.id)
     return rows.order_by(page.c.cost.desc(), page.c.id.desc())
+
+
+def _walk(job_filter: Filter, limit: int, after: CostPosition | None) -> CompoundSelect[Any]:
+    """The first matching entries of each state in an index of costs: the label's, else the definition's or owner's."""
+    if job_filter.labels:
+        entry, id, conditions = job_labels.c, job_labels.c.job_id, job_filter.label_conditions()
+    else:
+        entry, id, conditions = jobs.c, jobs.c.id, _walked(job_filter)
+    ids = select(id.label("id"), entry.cost).where(*_from(after, entry.cost, id), *conditions)
+    of_states = [ids.where(entry.state == state) for state in _ended(job_filter)] or [ids.where(false())]
+    order = (entry.cost.desc(), id.desc())
+    return union_all(*(select(part.order_by(*order).limit(limit).subquery()) for part in of_states))
+
+
+def _from(after: CostPosition | None, cost: Column[Any], id: Column[Any]) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [cost.is_not(None)]
+    if after is not None:
+        start = tuple_(literal(after.cost, cost.type), literal(after.id, id.type))
+        conditions.append(tuple_(cost, id) < start)
+    return conditions
 
 
 def _walked(job_filter: Filter) -> list[ColumnElement[bool]]:
@@ -65,22 +83,13 @@ def _walked(job_filter: Filter) -> list[ColumnElement[bool]]:
     conditions = [
         jobs.c[name] == value if name == first else row_has(name, [value]) for name, value in job_filter.equal().items()
     ]
-    conditions += replace(job_filter, labels={}).bounds()
-    return [*conditions, *(_has(*label) for label in job_filter.labels.items())]
+    return [*conditions, *job_filter.bounds()]
 
 
-def _ids(job_filter: Filter, most: int) -> Select[Any]:
-    return matching_ids(replace(job_filter, reasons=None, attention=False), most)
+def _ids(job_filter: Filter) -> Select[Any]:
+    return matching_ids(replace(job_filter, reasons=None, attention=False), MOST_COUNTED)
 
 
 def _ended(job_filter: Filter) -> list[JobState]:
     """The states that have costs, those of the filter."""
     return sorted(_ENDED if job_filter.states is None else _ENDED & set(job_filter.states))
-
-
-def _has(name: str, value: str) -> ColumnElement[bool]:
-    """Whether the job at this place of a walk has a label: one search, whatever the number of jobs with it."""
-    entry = job_labels.c
-    return exists().where(
-        entry.label == label_of(name, value), entry.created_at == jobs.c.created_at, entry.job_id == jobs.c.id
-    )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Index, String, Table, delete, func, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Index, String, Table, delete, func, insert
 
 from orchestrator.storage.moments import UtcDateTime
 from orchestrator.storage.tables import jobs, metadata
@@ -14,14 +14,19 @@ _END: Final = "\n"
 _LINE: Final = re.compile(r"((?:[^\\:]|\\.)*):(.*)")
 _ESCAPED: Final = re.compile(r"\\(.)")
 
-# The key is the order of a list: a filter by a label reads the entries of its page only.
+_COPIED: Final = ("owner", "kind", "definition", "state", "cost")
+
+# The key is the order of a list: a filter by a label reads the entries of its page only. The other columns are copies
+# of the job's, by which lists filter, sort and count. A trigger on jobs writes them when its state or cost changes.
 job_labels: Final = Table(
     "job_labels",
     metadata,
     Column("label", String, primary_key=True),
     Column("created_at", UtcDateTime, primary_key=True),
     Column("job_id", String, primary_key=True),
+    *(Column(name, jobs.c[name].type) for name in _COPIED),
     Index("ix_job_labels_job", "job_id"),
+    Index("ix_job_labels_cost", "label", "state", "cost", "job_id", "owner", "kind", "definition", "created_at"),
     sqlite_with_rowid=False,
 )
 
@@ -43,9 +48,10 @@ def unpacked(lines: str | None) -> dict[str, str]:
 
 
 def label_rows(job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of a job's labels, from its columns."""
+    """Return the rows of a new job's labels, from its columns."""
     lines = (job.get("labels") or "").strip(_END).split(_END)
-    return [{"label": line, "created_at": job["created_at"], "job_id": job["id"]} for line in lines if line]
+    copies = {"job_id": job.get("id"), **{name: job.get(name) for name in ("created_at", *_COPIED)}}
+    return [{"label": line, **copies} for line in lines if line]
 
 
 def add_labels(connection: Connection, job: Mapping[str, Any]) -> None:
@@ -68,11 +74,6 @@ def labelled(name: str, value: str) -> ColumnElement[bool]:
 def label_of(name: str, value: str) -> str:
     """Return a label as one line."""
     return f"{_inline(name)}:{_inline(value)}"
-
-
-def has_label(name: str, value: str) -> ColumnElement[bool]:
-    """Whether a job has a label, by the rows of labels."""
-    return jobs.c.id.in_(select(job_labels.c.job_id).where(job_labels.c.label == label_of(name, value)))
 
 
 def _plain(text: str) -> str:

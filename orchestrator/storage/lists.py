@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     String,
     TextClause,
+    exists,
     false,
     func,
     literal,
@@ -27,12 +28,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from orchestrator.domain.ids import JobKind, job_id
+from orchestrator.domain.ids import ID_END_LENGTH, JobKind, job_id
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
 from orchestrator.domain.pages import MOST_COUNTED, Position
 from orchestrator.storage import keyset
-from orchestrator.storage.labels import has_label, job_labels, label_of, labelled
-from orchestrator.storage.tables import IS_FAILED, jobs
+from orchestrator.storage.labels import job_labels, label_of, labelled
+from orchestrator.storage.tables import IS_FAILED, id_end, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
 
@@ -66,7 +67,7 @@ class Filter:
 
     `reasons` applies to open jobs. `attention` selects jobs that need a person: stuck ones, and failed ones that no
     retry has completed. `unattended` means that no worker polls for these jobs. `id_part` is the end of an id, or its
-    beginning without the prefix.
+    beginning without the prefix, of at least `ID_END_LENGTH` characters.
     """
 
     owner: str | None = None
@@ -96,25 +97,54 @@ class Filter:
         """Whether it filters by columns alone that share an index with the time."""
         return self.reasons is None and not self.attention and not self.labels and not (self.id_start or self.id_part)
 
+    @property
+    def by_id_part(self) -> bool:
+        """Whether an index of ids finds the jobs that match."""
+        return self.id_part is not None and self.reasons is None and not self.attention
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the rows of a label show which jobs match."""
+        return bool(self.labels) and self.reasons is None and not self.attention and not self.by_id_part
+
     def bounds(self) -> list[ColumnElement[bool]]:
         """The conditions that are not on the value of one column: labels, times and ids."""
-        bounds = [labelled(name, value) for name, value in self.labels.items()]
+        labels = [labelled(name, value) for name, value in self.labels.items()]
+        return [*labels, *self._between(jobs.c.created_at, jobs.c.id)]
+
+    def label_conditions(self) -> list[ColumnElement[bool]]:
+        """All conditions but those on reasons and attention, on the rows of the first label: no other row is read."""
+        entry = job_labels.c
+        (name, value), *others = self.labels.items()
+        conditions = [entry.label == label_of(name, value), *self._between(entry.created_at, entry.job_id)]
+        equal = self.equal()
+        if (subject := equal.pop("subject", None)) is not None:
+            conditions.append(entry.job_id.in_(select(jobs.c.id).where(jobs.c.subject == subject)))
+        conditions += [entry[column] == wanted for column, wanted in equal.items()]
+        return [*conditions, *(_has_also(*label) for label in others)]
+
+    def _between(self, created_at: Column[Any], id: Column[Any]) -> list[ColumnElement[bool]]:
+        """The conditions on times and ids."""
+        bounds: list[ColumnElement[bool]] = []
         if self.since is not None:
-            bounds.append(jobs.c.created_at >= self.since)
+            bounds.append(created_at >= self.since)
         if self.until is not None:
-            bounds.append(jobs.c.created_at < self.until)
+            bounds.append(created_at < self.until)
         if self.id_start is not None:  # a range, because LIKE uses no index in SQLite; ids end in hexadecimal digits
-            bounds += [jobs.c.id >= self.id_start, jobs.c.id < f"{self.id_start}g"]
-        if self.id_part is not None:  # reads every entry of an index: only a search asks for it
-            starts = [job_id(kind, self.id_part) for kind in JobKind]
-            ranges = [(jobs.c.id >= start) & (jobs.c.id < f"{start}g") for start in starts]
-            bounds.append(or_(jobs.c.id.endswith(self.id_part, autoescape=True), *ranges))
+            bounds += [id >= self.id_start, id < f"{self.id_start}g"]
+        if self.id_part is not None:
+            bounds.append(or_(id.endswith(self.id_part, autoescape=True), *_beginnings(self.id_part, id)))
         return bounds
 
     def equal(self) -> dict[str, str]:
         """The columns that must have one value, and the value."""
         columns = {"owner": self.owner, "kind": self.kind, "definition": self.definition, "subject": self.subject}
         return {name: str(value) for name, value in columns.items() if value is not None}
+
+
+def _beginnings(id_part: str, id: Column[Any]) -> list[ColumnElement[bool]]:
+    """Whether an id of each kind begins with a part."""
+    return [(id >= start) & (id < f"{start}g") for start in (job_id(kind, id_part) for kind in JobKind)]
 
 
 class _Checked(FunctionElement[str]):
@@ -132,6 +162,14 @@ def _checked(element: _Checked, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(_Checked, "sqlite")
 def _sqlite_checked(element: _Checked, compiler: SQLCompiler, **kw: Any) -> str:
     return f"(+{compiler.process(element.clauses, **kw)})"  # costs nothing, unlike a concatenation
+
+
+def _has_also(name: str, value: str) -> ColumnElement[bool]:
+    """Whether the job of a row of labels has another label, too: one search."""
+    other = job_labels.alias("other")
+    entry = job_labels.c
+    of_job = (other.c.label == label_of(name, value), other.c.created_at == entry.created_at)
+    return exists().where(*of_job, other.c.job_id == entry.job_id)
 
 
 def row_has(column: str, values: Collection[str]) -> ColumnElement[bool]:
@@ -157,14 +195,14 @@ def matching_ids(job_filter: Filter, most: int, after: Position | None = None) -
 
     A filter with several states or reasons may return more.
     """
-    if job_filter.reasons is None and not job_filter.attention and job_filter.labels:
+    if job_filter.labelled:
         return _labelled_ids(job_filter, most, after)
     newest = select(jobs.c.id, jobs.c.created_at)
     if after is not None:
         newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
     if job_filter.definition is not None and job_filter.plain:
         return _newest_of([newest.where(*part) for part in _definition_parts(job_filter)], most)
-    if job_filter.reasons is None and not job_filter.attention:
+    if job_filter.reasons is None and not job_filter.attention and not job_filter.by_id_part:
         return newest_ids(newest.where(*job_filter.conditions()), job_filter.states, most)
     return _newest_of([newest.where(*part) for part in _parts(job_filter)], most)
 
@@ -175,6 +213,9 @@ def state_counts(job_filter: Filter) -> Sequence[Select[Any] | CompoundSelect[An
     The states of the filter are ignored. Of all matches, most are completed: these are not counted, but are the rest.
     """
     whole = replace(job_filter, states=None)
+    if whole.labelled:
+        of_label = select(job_labels.c.state, func.count()).where(*whole.label_conditions())
+        return [of_label.group_by(job_labels.c.state)]
     if not whole.plain or set(whole.equal()) - {"owner"} or whole.since is not None or whole.until is not None:
         parts = [whole.conditions()] if whole.plain else _parts(whole)
         by_state = whole.plain and whole.definition is None  # the indices of definitions do not begin with the state
@@ -192,12 +233,13 @@ def state_counts(job_filter: Filter) -> Sequence[Select[Any] | CompoundSelect[An
 
 
 def _parts(job_filter: Filter) -> list[_Conditions]:
-    """The disjoint parts of a filter by label, reason or attention. Each part has its own index."""
+    """The disjoint parts of a filter by reason, attention or a part of an id. Each part has its own index."""
     states = set(JobState) if job_filter.states is None else set(job_filter.states)
+    if job_filter.by_id_part:
+        return _id_parts(job_filter, states)
     conditions = job_filter.row_conditions()
     if job_filter.reasons is None and not job_filter.attention:
-        labels = [has_label(name, value) for name, value in [*job_filter.labels.items()][:1]]
-        return [[*labels, row_has("state", states), *conditions]]
+        return [[row_has("state", states), *conditions]]
     codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
     open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
     noted_codes = open_codes & HELD if job_filter.unattended else open_codes
@@ -214,6 +256,15 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
     return parts
 
 
+def _id_parts(job_filter: Filter, states: set[JobState]) -> list[_Conditions]:
+    """The jobs whose id ends with a part, and for each kind those whose id begins with it."""
+    part = job_filter.id_part or ""
+    conditions = [row_has("state", states), *replace(job_filter, id_part=None).row_conditions()]
+    beginnings = _beginnings(part, jobs.c.id)
+    ends = (id_end == part[-ID_END_LENGTH:]) & jobs.c.id.endswith(part, autoescape=True) & ~or_(*beginnings)
+    return [[each, *conditions] for each in (ends, *beginnings)]
+
+
 def _definition_parts(job_filter: Filter) -> list[_Conditions]:
     """The parts of a filter by definition, one for each kind: its index begins with both, and ends with the state."""
     kinds = list(JobKind) if job_filter.kind is None else [job_filter.kind]
@@ -222,19 +273,13 @@ def _definition_parts(job_filter: Filter) -> list[_Conditions]:
 
 
 def _labelled_ids(job_filter: Filter, most: int, after: Position | None) -> Select[Any]:
-    """The newest jobs with the labels of a filter: those with the first label. Other conditions need their rows."""
+    """The newest jobs with the labels of a filter, by the rows of its first label, which are in the order of lists."""
     entry = job_labels.c
-    (name, value), *others = job_filter.labels.items()
-    in_time = [] if job_filter.since is None else [entry.created_at >= job_filter.since]
-    in_time += [] if job_filter.until is None else [entry.created_at < job_filter.until]
-    if after is not None:
-        in_time.append(keyset.after(after, entry.created_at, entry.job_id, newest_first=True))
-    of_rows = replace(job_filter, labels=dict(others), since=None, until=None).row_conditions()
+    ids = select(entry.job_id.label("id"), entry.created_at).where(*job_filter.label_conditions())
     if job_filter.states is not None:
-        of_rows.append(row_has("state", set(job_filter.states)))
-    ids = select(entry.job_id.label("id"), entry.created_at).where(entry.label == label_of(name, value), *in_time)
-    if of_rows:
-        ids = ids.join(jobs, jobs.c.id == entry.job_id).where(*of_rows)
+        ids = ids.where(entry.state.in_(sorted(job_filter.states)))
+    if after is not None:
+        ids = ids.where(keyset.after(after, entry.created_at, entry.job_id, newest_first=True))
     return ids.order_by(entry.created_at.desc(), entry.job_id.desc()).limit(most)
 
 

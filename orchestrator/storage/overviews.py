@@ -9,9 +9,9 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState, ReasonCode
-from orchestrator.domain.pages import CostPosition
+from orchestrator.domain.pages import MOST_COUNTED, CostPosition
 from orchestrator.domain.usage import Usage
-from orchestrator.storage.costs import counted, dearest, few
+from orchestrator.storage.costs import counted, dearest
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import ROW, JobRow, row_of
 from orchestrator.storage.lists import Filter, state_counts
@@ -73,14 +73,10 @@ class OverviewRepository:
     async def dearest(self, job_filter: Filter, *, limit: int, after: CostPosition | None = None) -> list[JobRow]:
         """The most expensive matching jobs that have ended and whose cost is known."""
 
-        most = few(job_filter)
-
         def read(connection: Connection) -> list[JobRow]:
-            # A search for a part of an id reads all entries of an index, whether to count or to list.
-            number = (
-                most if job_filter.id_part is not None else connection.execute(counted(job_filter, most)).scalar_one()
-            )
-            statement = dearest(ROW, job_filter, limit, after, are_few=number < most)
+            # The rows of a label have costs.
+            are_few = not job_filter.labelled and connection.execute(counted(job_filter)).scalar_one() < MOST_COUNTED
+            statement = dearest(ROW, job_filter, limit, after, are_few=are_few)
             return list(map(row_of, connection.execute(statement).mappings()))
 
         return await self._db.autocommit(read)

@@ -16,10 +16,12 @@ from sqlalchemy import (
     String,
     Table,
     TextClause,
+    func,
+    literal_column,
     text,
 )
 
-from orchestrator.domain.ids import JobKind
+from orchestrator.domain.ids import ID_END_LENGTH, JobKind
 from orchestrator.domain.jobs import FAILED_STATES, AttemptStatus, JobState, ReasonCode, StartState
 from orchestrator.domain.limits import Tier
 from orchestrator.domain.webhooks import DeliveryState
@@ -140,6 +142,10 @@ jobs: Final = Table(
     _partial("ix_jobs_owner_cost", _HAS_COST, "owner", "state", "cost", "id", "kind", "definition", "created_at"),
     _partial("ix_jobs_definition_cost", _HAS_COST, "definition", "state", "cost", "id", "owner", "kind", "created_at"),
 )
+
+# A query repeats this expression, with its numbers as literals, so that it uses the index.
+id_end: Final = func.substr(jobs.c.id, func.length(jobs.c.id) - literal_column(str(ID_END_LENGTH - 1)))
+Index("ix_jobs_id_end", id_end)
 
 # No foreign key to jobs, here and below: a missing row must not fail a running job.
 attempts: Final = Table(

@@ -153,6 +153,7 @@ async def test_jobs_of_an_older_release_are_found_by_their_labels(url: str):
     labels = {"team": "press", "odd:name": "line\n"}
     await jobs.accept(job_input("wf_job_1", labels=labels), request_hash="h", at=at(0))
     await jobs.accept(job_input("wf_job_2"), request_hash="h", at=at(1))
+    await closed(jobs, "wf_job_1")
     await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0019"))
 
     await database.migrate()
@@ -161,6 +162,8 @@ async def test_jobs_of_an_older_release_are_found_by_their_labels(url: str):
     for name, value in labels.items():
         rows, total = await jobs.list(**wanted, labels={name: value}, limit=10, offset=0)
         assert ([row.id for row in rows], total) == (["wf_job_1"], 1)
+        ended = await OverviewRepository(database).states(Filter(owner="alice", labels={name: value}))
+        assert ended == {JobState.COMPLETED: 1}
     await database.close()
 
 

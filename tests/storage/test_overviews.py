@@ -25,6 +25,12 @@ FILTERS: list[dict[str, Any]] = [
     {**WORKFLOW, "owner": "alice"},
     {"labels": {"team": "a"}},
     {"labels": {"team": "a"}, "owner": "bob"},
+    {"labels": {"team": "a", "desk": "b"}},
+    {"labels": {"team": "a"}, "since": T0, "until": at(5)},
+    {"labels": {"team": "a"}, "attention": True},
+    {"labels": {"team": "a"}, **WORKFLOW, "subject": "agent"},
+    {"id_part": "wf_job_1"},
+    {"id_part": "wf_job_1", "owner": "bob", "labels": {"team": "a"}},
     {"id_start": "wf_job_1"},
     {"id_start": "wf_job_1", "owner": "alice"},
     {"id_start": "wf_job_1", "labels": {"team": "a"}},
@@ -37,7 +43,7 @@ FILTERS: list[dict[str, Any]] = [
 async def test_the_states_of_every_filter_are_counted_exactly(jobs: JobRepository, database: Database):
     ends = [JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.COMPLETED, None]
     for number in range(20):
-        owner, labels = ("alice", "bob")[number % 2], {"team": "a"} if number % 3 else {}
+        owner, labels = ("alice", "bob")[number % 2], {"team": "a", "desk": "ab"[number % 2]} if number % 3 else {}
         await accepted(jobs, job_input(f"wf_job_{number:x}", owner=owner, labels=labels), number)
         if (end := ends[number % len(ends)]) is not None:
             await closed(jobs, f"wf_job_{number:x}", end)
@@ -53,7 +59,7 @@ async def test_the_most_expensive_jobs_are_first_and_every_page_goes_on_where_th
     jobs: JobRepository, database: Database, monkeypatch: pytest.MonkeyPatch, *, are_few: bool
 ):
     if not are_few:
-        monkeypatch.setattr("orchestrator.storage.overviews.few", lambda job_filter: 0)
+        monkeypatch.setattr("orchestrator.storage.overviews.MOST_COUNTED", 0)
 
     def job(number: int, **more: Any) -> dict[str, Any]:
         return job_row(f"wf_job_{number:x}", cost=(number % 4) / 8, owner=("alice", "bob")[number % 2], **more)
@@ -82,9 +88,9 @@ async def test_the_most_expensive_jobs_are_first_and_every_page_goes_on_where_th
         {"since": at(3600)},
     ):
         assert await overviews.dearest(Filter(**nothing), limit=5) == [], nothing
-    ends = {"id_part": "0b", "states": [JobState.COMPLETED], "definition": "api_development"}
+    ends = {"id_part": "0_job_b", "states": [JobState.COMPLETED], "definition": "api_development"}
     assert await overviews.dearest(Filter(**ends), limit=5) == []
-    assert [row.id for row in await overviews.dearest(Filter(**{**ends, "id_part": "_b"}), limit=5)] == ["wf_job_b"]
+    assert [row.id for row in await overviews.dearest(Filter(**{**ends, "id_part": "_job_b"}), limit=5)] == ["wf_job_b"]
 
 
 async def test_the_cost_of_a_job_is_that_of_its_attempts_when_it_ends(jobs: JobRepository, database: Database):

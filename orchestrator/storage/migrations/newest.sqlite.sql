@@ -152,7 +152,7 @@ CREATE TABLE installation (
 CREATE TABLE job_labels (
 	label VARCHAR NOT NULL, 
 	created_at DATETIME NOT NULL, 
-	job_id VARCHAR NOT NULL, 
+	job_id VARCHAR NOT NULL, owner VARCHAR, kind VARCHAR(16), definition VARCHAR, state VARCHAR(16), cost FLOAT, 
 	PRIMARY KEY (label, created_at, job_id)
 )
  WITHOUT ROWID;
@@ -323,6 +323,8 @@ CREATE INDEX ix_delivery_attempts_verdict ON delivery_attempts (verdict);
 
 CREATE INDEX ix_idempotency_keys_created_at ON idempotency_keys (created_at);
 
+CREATE INDEX ix_job_labels_cost ON job_labels (label, state, cost, job_id, owner, kind, definition, created_at);
+
 CREATE INDEX ix_job_labels_job ON job_labels (job_id);
 
 CREATE INDEX ix_jobs_closed ON jobs (closed_at, kind, definition, state, owner, created_at, started_at, id) WHERE closed_at IS NOT NULL;
@@ -338,6 +340,8 @@ CREATE INDEX ix_jobs_definition_created ON jobs (definition, kind, created_at, i
 CREATE INDEX ix_jobs_events ON jobs (closed_at) WHERE events IS NOT NULL;
 
 CREATE INDEX ix_jobs_failed ON jobs (created_at, id, owner, state, retry_root, kind, definition) WHERE (state || '') IN ('FAILED', 'TIMEOUT');
+
+CREATE INDEX ix_jobs_id_end ON jobs (substr(id, length(id) - 5));
 
 CREATE INDEX ix_jobs_owner_closed ON jobs (owner, closed_at) WHERE closed_at IS NOT NULL;
 
@@ -404,4 +408,8 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit WHEN NOT EXISTS (SELECT 1 FR
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 
-INSERT INTO orchestrator_schema_version VALUES ('0023');
+CREATE TRIGGER job_labels_follow_jobs AFTER UPDATE OF state, cost ON jobs
+    WHEN NEW.labels IS NOT NULL AND (NEW.state <> OLD.state OR NEW.cost IS NOT OLD.cost)
+    BEGIN UPDATE job_labels SET owner = NEW.owner, kind = NEW.kind, definition = NEW.definition, state = NEW.state, cost = NEW.cost WHERE job_id = NEW.id; END;
+
+INSERT INTO orchestrator_schema_version VALUES ('0026');
