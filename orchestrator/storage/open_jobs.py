@@ -129,6 +129,11 @@ class OpenJobs:
         if notes:
             await self._db.transaction(lambda connection: connection.execute(_NOTE, notes).close())
 
+    async def begun(self, job_id: str, state: JobState) -> None:
+        """Record the open state of a job that has begun, if the index has it as pending. A later state stays."""
+        begun = update(jobs).where(jobs.c.id == job_id, jobs.c.state == JobState.PENDING).values(state=state)
+        await self._db.autocommit(lambda connection: connection.execute(begun).close())
+
     async def asking(self, people: Collection[str], *, other_than: str, limit: int) -> list[str]:
         """The newest open jobs, of another owner, with questions that are restricted to some of these people."""
         asks = or_(*(func.replace(jobs.c.reason_people, _lines([name]), "") != jobs.c.reason_people for name in people))

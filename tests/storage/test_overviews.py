@@ -4,13 +4,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.pages import CostPosition
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
-from orchestrator.storage.labels import add_labels, packed, unpacked
+from orchestrator.storage.labels import add_labels, job_labels, packed, unpacked
 from orchestrator.storage.lists import Filter
 from orchestrator.storage.overviews import OverviewRepository
 from tests.storage.ended import attempt_row, job_row, write
@@ -103,6 +104,16 @@ async def test_the_cost_of_a_job_is_that_of_its_attempts_when_it_ends(jobs: JobR
     assert [(row.id, row.cost) for row in await OverviewRepository(database).dearest(Filter(), limit=5)] == [
         ("wf_job_1", 0.02)
     ]
+
+
+async def test_a_label_that_an_older_release_wrote_follows_its_job(jobs: JobRepository, database: Database):
+    await accepted(jobs, job_input("wf_job_1", labels={"team": "a"}))
+    names = ("owner", "kind", "definition", "state", "cost")
+    older = update(job_labels).values(dict.fromkeys(names))  # it inserts rows without these columns
+    await database.transaction(lambda connection: connection.execute(older).close())
+    await closed(jobs, "wf_job_1")
+    states = await OverviewRepository(database).states(Filter(owner="alice", labels={"team": "a"}, **WORKFLOW))
+    assert states == {JobState.COMPLETED: 1}
 
 
 @pytest.mark.parametrize("labels", [{}, {"team": "a"}, {"a:b": "c:d", "x\\": "line\nand\\n"}])

@@ -9,6 +9,7 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, Job, JobState, ReasonCode
 from orchestrator.domain.plans import Approval, RetryPolicy, Timeouts
 from orchestrator.plugins import BUILT_IN
+from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import AGENTS, CALLS, step, workflow
 
@@ -79,6 +80,17 @@ async def test_a_call_waits_longer_than_its_own_time(temporal_address: str, tmp_
             job = await engine.ended(started.job_id)
     assert job.state is JobState.COMPLETED
     assert attempts(job) == [(1, AttemptStatus.COMPLETED)]
+
+
+async def test_a_list_shows_that_a_job_has_begun_once_it_was_read_before_its_first_call(
+    temporal_address: str, tmp_path: Path, queue: str
+) -> None:
+    async with running_engine(temporal_address, tmp_path, COMPLETE, task_queue=queue) as engine:
+        started = await engine.start("t_approved", {})
+        job = await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["a"])
+        await engine.services.reader.settle()
+        (row,) = (await engine.services.reader.list(TESTER, JobFilter())).rows
+        assert (row.state, job.state) == (JobState.RUNNING, JobState.RUNNING)
 
 
 async def test_an_agent_that_a_release_removed_while_its_step_waited_is_waited_for(

@@ -76,7 +76,7 @@ class ReasonNotes:
         return not same or now - at > _REPEAT
 
     async def note(self, job: Job) -> None:
-        """Store the reason of a job. Raises `Unavailable`."""
+        """Store the reason of a job, and that it has begun: lists show what was read. Raises `Unavailable`."""
         if job.reason is None:
             return
         at = self._clock()
@@ -85,3 +85,6 @@ class ReasonNotes:
         while len(self._last) > _REMEMBERED:
             self._last.popitem(last=False)
         await self._jobs.note_reasons({job.id: job.reason}, at=at)
+        # The index learns the first state of a job with its first attempt, for which there may be no worker yet.
+        if job.state.open and job.state is not JobState.PENDING:
+            await self._jobs.begun(job.id, job.state)
