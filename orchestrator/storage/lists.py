@@ -120,7 +120,7 @@ class Filter:
         equal = self.equal()
         if (subject := equal.pop("subject", None)) is not None:
             conditions.append(entry.job_id.in_(select(jobs.c.id).where(jobs.c.subject == subject)))
-        conditions += [entry[column] == wanted for column, wanted in equal.items()]
+        conditions += [entry[column] == word for column, word in equal.items()]
         return [*conditions, *(_has_also(*label) for label in others)]
 
     def _between(self, created_at: Column[Any], id: Column[Any]) -> list[ColumnElement[bool]]:

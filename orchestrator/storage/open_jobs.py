@@ -131,8 +131,8 @@ class OpenJobs:
 
     async def begun(self, job_id: str, state: JobState) -> None:
         """Record the open state of a job that has begun, if the index has it as pending. A later state stays."""
-        begun = update(jobs).where(jobs.c.id == job_id, jobs.c.state == JobState.PENDING).values(state=state)
-        await self._db.autocommit(lambda connection: connection.execute(begun).close())
+        change = update(jobs).where(jobs.c.id == job_id, jobs.c.state == JobState.PENDING).values(state=state)
+        await self._db.autocommit(lambda connection: connection.execute(change).close())
 
     async def asking(self, people: Collection[str], *, other_than: str, limit: int) -> list[str]:
         """The newest open jobs, of another owner, with questions that are restricted to some of these people."""
