@@ -412,4 +412,4 @@ CREATE TRIGGER job_labels_follow_jobs AFTER UPDATE OF state, cost ON jobs
     WHEN NEW.labels IS NOT NULL AND (NEW.state <> OLD.state OR NEW.cost IS NOT OLD.cost)
     BEGIN UPDATE job_labels SET owner = NEW.owner, kind = NEW.kind, definition = NEW.definition, state = NEW.state, cost = NEW.cost WHERE job_id = NEW.id; END;
 
-INSERT INTO orchestrator_schema_version VALUES ('0026');
+INSERT INTO orchestrator_schema_version VALUES ('0025');
