@@ -1,6 +1,7 @@
 """`python -m bench.growth --hours 1`: memory of the worker, the API and Temporal while two jobs start each second.
 
-The first ten minutes do not count: caches fill. After each further minute it prints a line, at the end MB per hour.
+The first ten minutes do not count: caches fill. After each further minute it prints a line, at the end MB per hour. A machine that does
+not finish two jobs a second starts fewer: each line has the number of jobs.
 """
 
 import argparse
@@ -37,7 +38,8 @@ async def measure(folder: Path, console: Console, *, hours: float, rate: float) 
     await locate(os.environ)
     async with scaled(folder / "scaled", f"dvr_sk_test_{secrets.token_urlsafe(24)}", quick=True) as at:
         connections = [Connection(at.port, at.key) for _ in range(_LANES)]
-        load = asyncio.create_task(_jobs(connections, rate))
+        ended: list[float] = []
+        load = asyncio.create_task(_jobs(connections, rate, ended))
         samples: dict[str, list[list[float]]] = {"worker": [], "API": [], "Temporal": []}
         began = time.monotonic()
         while (passed := time.monotonic() - began) < hours * 3600:
@@ -46,21 +48,22 @@ async def measure(folder: Path, console: Console, *, hours: float, rate: float) 
                 task.result()
             for name, command in (("worker", at.worker), ("API", at.api), ("Temporal", at.temporal)):
                 samples[name].append([passed / 60, _megabytes(command)])
-            console.print(f"{passed / 60:5.1f} min", {name: round(rows[-1][1]) for name, rows in samples.items()})
+            console.print(f"{passed / 60:5.1f} min, {len(ended)} jobs", {name: round(rows[-1][1]) for name, rows in samples.items()})
         load.cancel()
         return samples
 
 
-async def _jobs(connections: list[Connection], rate: float) -> None:
-    """Start jobs at a constant rate, and wait for each. A connection that is still busy is a failure of the machine."""
+async def _jobs(connections: list[Connection], rate: float, ended: list[float]) -> None:
+    """Start jobs at a constant rate, and wait for each. A slow machine delays starts; `ended` has an entry for each job."""
     running: dict[Connection, asyncio.Task[None]] = {}
     due = time.monotonic()
     async with asyncio.TaskGroup() as jobs:
         for connection in cycle(connections):
             due += 1 / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if connection in running and not running[connection].done():
-                raise BenchFailed(f"this machine does not finish {rate:g} jobs a second")
+            if connection in running:
+                await running[connection]
+                ended.append(time.monotonic())
             running[connection] = jobs.create_task(waited_for(connection, J3))
 
 
