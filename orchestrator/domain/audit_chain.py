@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.domain.access import AuditEntry
 
@@ -34,7 +34,7 @@ class ChainHead:
     @property
     def content(self) -> str:
         """The text that the seal covers."""
-        return json.dumps([value for name, value in asdict(self).items() if name != "seal"])
+        return json.dumps([value for name, value in fields_of(self).items() if name != "seal"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,14 @@ class ChainVerdict:
     why: str = ""
 
 
+def fields_of(part: AuditEntry | ChainHead) -> dict[str, Any]:
+    """The fields of an entry or a head. `asdict` would copy each value, which takes longer than the digest."""
+    return {name: getattr(part, name) for name in part.__dataclass_fields__}
+
+
 def digest_of(entry: AuditEntry, before: str) -> str:
     """The digest of an entry. `before` is the digest of the entry before it."""
-    fields = {name: value for name, value in asdict(entry).items() if name not in ("at", "digest")}
+    fields = {name: value for name, value in fields_of(entry).items() if name not in ("at", "digest")}
     at = entry.at.astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps([before, at, *(value for _, value in sorted(fields.items()))])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,7 @@ import builtins
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.access import AuditEntry
-from orchestrator.domain.audit_chain import BEGINNING, ChainHead, ChainVerdict, digest_of
+from orchestrator.domain.audit_chain import BEGINNING, ChainHead, ChainVerdict, digest_of, fields_of
 from orchestrator.domain.errors import Unavailable
 from orchestrator.storage.audit_tables import audit, audit_chain
 from orchestrator.storage.database import Database
@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 _FIELDS: Final = [audit.c[name] for name in AuditEntry.__dataclass_fields__]
 _HEAD_FIELDS: Final = [audit_chain.c[name] for name in ChainHead.__dataclass_fields__]
 _HEAD: Final = select(*(AsText(column).label(column.name) for column in _HEAD_FIELDS)).where(audit_chain.c.id == 1)
+_LOCKED_HEAD: Final = _HEAD.with_for_update()
+_WRITE_HEAD: Final = update(audit_chain).where(audit_chain.c.id == 1)
+_APPEND: Final = insert(audit)
 _ENTRY: Final = select(*(AsText(column).label(column.name) for column in _FIELDS))
 _PAGE: Final = 1000
 _LOWEST: Final = -(2**31)
@@ -68,10 +71,10 @@ class AuditRepository:
             for entry in entries:
                 number += 1
                 digest = digest_of(replace(entry, id=number), digest)
-                rows.append(asdict(entry) | {"id": number, "digest": digest})
+                rows.append(fields_of(entry) | {"id": number, "digest": digest})
             # The head first: a trigger refuses entries with a number above the head's.
             self._write_head(connection, replace(head, number=number, digest=digest))
-            connection.execute(insert(audit), rows)
+            connection.execute(_APPEND, rows)
 
         try:
             await self._db.transaction(write)
@@ -232,9 +235,8 @@ class AuditRepository:
 
     def _write_head(self, connection: Connection, head: ChainHead) -> None:
         head_with_key = replace(head, sealed_by=_key_name(self._keys[0]))
-        sealed = asdict(replace(head_with_key, seal=" ".join(_seal(key, head_with_key) for key in self._keys)))
-        result = connection.execute(update(audit_chain).where(audit_chain.c.id == 1).values(**sealed))
-        if not result.rowcount:
+        sealed = fields_of(replace(head_with_key, seal=" ".join(_seal(key, head_with_key) for key in self._keys)))
+        if not connection.execute(_WRITE_HEAD, sealed).rowcount:
             connection.execute(insert(audit_chain).values(id=1, **sealed))
 
     def _is_sealed(self, head: ChainHead) -> bool:
@@ -267,7 +269,7 @@ def _key_name(key: bytes) -> str:
 
 def _head(connection: Connection, *, lock: bool = False) -> ChainHead | None:
     """The head of the chain, or None if it is missing or unreadable because somebody bypassed the triggers."""
-    row = connection.execute(_HEAD.with_for_update() if lock else _HEAD).mappings().one_or_none()
+    row = connection.execute(_LOCKED_HEAD if lock else _HEAD).mappings().one_or_none()
     try:
         return None if row is None else ChainHead(**{column.name: _value(column, row) for column in _HEAD_FIELDS})
     except ValueError:
