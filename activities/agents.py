@@ -38,6 +38,7 @@ _NO_LIMIT: Final = timedelta(hours=1)
 _SAME_FOR_ALL_MODELS: Final = frozenset(
     {"invalid_input", "budget_exceeded", "agent_misconfigured", "conversation_lost", "secret_missing", NOT_STORED}
 )
+_QUICK_SECONDS: Final = 0.02  # A call that ends within this time logs its end alone.
 _BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
 
 
@@ -161,8 +162,8 @@ class AgentActivities:
         try:
             async with heartbeats(call.beat, 0 if call.local else self._heartbeat_seconds):
                 await self._begin(agent, call)
-                log.info("agent_call_started")
-                result = await self._run(agent, call)
+                with _said_late("agent_call_started"):
+                    result = await self._run(agent, call)
         except asyncio.CancelledError:
             await self._record_cancellation(call)
             raise
@@ -295,6 +296,16 @@ class AgentActivities:
         if failure is not None:
             facts |= {"error": failure.type, "retryable": failure.retryable}
         (log.info if failure is None else log.warning)("agent_call_ended", **facts)
+
+
+@contextmanager
+def _said_late(event: str) -> Iterator[None]:
+    """Log an event, unless what it begins is over sooner."""
+    line = asyncio.get_running_loop().call_later(_QUICK_SECONDS, log.info, event)
+    try:
+        yield
+    finally:
+        line.cancel()
 
 
 def _notes(agent: Agent, task: AgentTask, error: str) -> dict[str, str]:

@@ -23,58 +23,16 @@ class UnknownWorkflowType(Exception):
     """Fails the workflow task, not the workflow: Temporal retries the task until a worker knows the type."""
 
 
-def foreign(input: ExecuteWorkflowInput) -> bool:
-    """Whether the workflow was not started by the API, by a conversation, or by an earlier run of its own job."""
-    info = workflow.info()
-    if _job_input(_arguments(input)).job_id != info.workflow_id:
-        return True
-    if info.continued_run_id is not None:
-        return False
-    child = info.parent is not None and not is_conversation(info.parent.workflow_id) and not _opened(input)
-    # The API sets the attribute of every job: a workflow started by hand lacks it.
-    return child or kind_of(info.workflow_id) is None or _attribute(names.ATTRIBUTE_OWNER) is None
+@dataclasses.dataclass(frozen=True)
+class JobValue(RawValue):
+    """The argument of the interpreter, which is read already."""
+
+    job: JobInput
 
 
-async def adopted(input: ExecuteWorkflowInput) -> tuple[ExecuteWorkflowInput, ApplicationError | None]:
-    """The input with the workflow's own job in it, and the failure of a job that its schedule may not start.
-
-    Raises a non-retryable `ApplicationError` for a workflow that cannot be a job, and `UnknownWorkflowType` if this
-    worker lacks its type.
-    """
-    info = workflow.info()
-    if hasattr(input.type.__init__, "__temporal_workflow_init"):  # type: ignore[misc]
-        raise _refusal(
-            "takes_input_at_init",
-            f"The class of {info.workflow_type!r} takes its input in __init__ (@workflow.init), "
-            "so that only the API can start it",
-        )
-    adoption = await _adopt(_adoption(_arguments(input)))
-    workflow.upsert_search_attributes(
-        [pair.key.value_set(pair.value) for pair in search_attributes_of(adoption.job).search_attributes]
-    )
-    if not adoption.indexed:
-        await _index_later(adoption.job)
-    return dataclasses.replace(input, args=_with_job(input.args, adoption.job)), _failure(adoption.refusal)
-
-
-def _opened(input: ExecuteWorkflowInput) -> bool:
-    """Whether the parent has written the child's row already."""
-    parent, opener = workflow.info().parent, _job_input(_arguments(input)).parent
-    return parent is not None and opener is not None and opener.job_id == parent.workflow_id
-
-
-def _arguments(input: ExecuteWorkflowInput) -> list[Any]:
-    """The workflow's arguments. The interpreter gets them as one list."""
-    return list(input.args[0]) if _raw(input.args) else list(input.args)
-
-
-def _raw(args: Any) -> bool:
-    return len(args) == 1 and isinstance(args[0], list) and all(isinstance(value, RawValue) for value in args[0])
-
-
-def _job_input(arguments: list[Any]) -> JobInput:
+def job_of(input: ExecuteWorkflowInput) -> JobInput:
     """The job that the workflow was started with, or a `PlainInput`."""
-    if not arguments:
+    if not (arguments := _arguments(input)):
         return PlainInput()
     first = arguments[0]
     if isinstance(first, RawValue):
@@ -87,24 +45,83 @@ def _job_input(arguments: list[Any]) -> JobInput:
         return PlainInput(value=first)
 
 
-def _with_job(args: Any, job: JobInput) -> list[Any]:
-    """Arguments for the workflow's class, in the form that it expects."""
+def with_job(input: ExecuteWorkflowInput, job: JobInput) -> ExecuteWorkflowInput:
+    """The input with another job, in the form that the workflow's class expects."""
+    args = input.args
     if _raw(args):
-        return [[RawValue(workflow.payload_converter().to_payload(job))]]
-    return [job if not args or isinstance(args[0], JobInput) else job.model_dump(mode="json")]
+        changed: list[Any] = [[JobValue(workflow.payload_converter().to_payload(job), job)]]
+    else:
+        changed = [job if not args or isinstance(args[0], JobInput) else job.model_dump(mode="json")]
+    return dataclasses.replace(input, args=changed)
 
 
-def _adoption(arguments: list[Any]) -> Adoption:
-    info, job_input = workflow.info(), _job_input(arguments)
-    plain = isinstance(job_input, PlainInput)
+def with_read_job(input: ExecuteWorkflowInput, job: JobInput) -> ExecuteWorkflowInput:
+    """The input for the interpreter, which does not have to read its job again. Others have read theirs."""
+    if not _raw(input.args):
+        return input
+    return dataclasses.replace(input, args=[[JobValue(input.args[0][0].payload, job)]])
+
+
+def foreign(job: JobInput) -> bool:
+    """Whether the workflow was not started by the API, by a conversation, or by an earlier run of its own job."""
+    info = workflow.info()
+    if job.job_id != info.workflow_id:
+        return True
+    if info.continued_run_id is not None:
+        return False
+    child = info.parent is not None and not is_conversation(info.parent.workflow_id) and not _opened(job)
+    # The API sets the attribute of every job: a workflow started by hand lacks it.
+    return child or kind_of(info.workflow_id) is None or _attribute(names.ATTRIBUTE_OWNER) is None
+
+
+async def adopted(job: JobInput, input: ExecuteWorkflowInput) -> tuple[JobInput, ApplicationError | None]:
+    """The workflow's own job, and the failure of a job that its schedule may not start.
+
+    Raises a non-retryable `ApplicationError` for a workflow that cannot be a job, and `UnknownWorkflowType` if this
+    worker lacks its type.
+    """
+    info = workflow.info()
+    if hasattr(input.type.__init__, "__temporal_workflow_init"):  # type: ignore[misc]
+        raise _refusal(
+            "takes_input_at_init",
+            f"The class of {info.workflow_type!r} takes its input in __init__ (@workflow.init), "
+            "so that only the API can start it",
+        )
+    adoption = await _adopt(_adoption(job, inputs=len(_arguments(input))))
+    workflow.upsert_search_attributes(
+        [pair.key.value_set(pair.value) for pair in search_attributes_of(adoption.job).search_attributes]
+    )
+    if not adoption.indexed:
+        await _index_later(adoption.job)
+    return adoption.job, _failure(adoption.refusal)
+
+
+def _opened(job: JobInput) -> bool:
+    """Whether the parent has written the child's row already."""
+    parent, opener = workflow.info().parent, job.parent
+    return parent is not None and opener is not None and opener.job_id == parent.workflow_id
+
+
+def _arguments(input: ExecuteWorkflowInput) -> list[Any]:
+    """The workflow's arguments. The interpreter gets them as one list."""
+    return list(input.args[0]) if _raw(input.args) else list(input.args)
+
+
+def _raw(args: Any) -> bool:
+    return len(args) == 1 and isinstance(args[0], list) and all(isinstance(value, RawValue) for value in args[0])
+
+
+def _adoption(job: JobInput, *, inputs: int) -> Adoption:
+    info = workflow.info()
+    plain = isinstance(job, PlainInput)
     return Adoption(
         job_id=info.workflow_id,
         run_id=info.run_id,
         first_run_id=info.first_execution_run_id,
         definition=info.workflow_type,
-        job_input=None if plain else job_input,
-        value=job_input.value if isinstance(job_input, PlainInput) else None,
-        inputs=len(arguments),
+        job_input=None if plain else job,
+        value=job.value if isinstance(job, PlainInput) else None,
+        inputs=inputs,
         owner=_attribute(names.ATTRIBUTE_OWNER),
         parent=info.parent.workflow_id if info.parent else None,
         schedule=_attribute(names.ATTRIBUTE_SCHEDULE),

@@ -1,10 +1,10 @@
 """The lifecycle of every job's workflow, built-in or an author's: adoption, outcome, and failure by its own errors."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -21,14 +21,32 @@ from temporalio.worker import (
 
 from orchestrator.domain import names
 from orchestrator.domain.call_ids import CallId
-from orchestrator.domain.commands import Outcome, Recorded
+from orchestrator.domain.commands import JobInput, Outcome, Recorded
 from orchestrator.domain.errors import AgentError, OrchestratorError
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.text import error_message, error_name
-from workflows.adoption import adopted, foreign
+from workflows.adoption import adopted, foreign, job_of, with_job, with_read_job
 from workflows.exits import exit_error, is_exit
 from workflows.steps import job_error
+
+# What the workflow calls at its end, outside of the sandbox. It must not block.
+Report = Callable[[Outcome], None]
+_REPORT: Final = "orchestrator.report_end"
+
+
+class EndReports(Interceptor):
+    """Gives the ends of jobs to a function of the worker. A replay has none: what it ends was reported before."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """None: the function is for `_JobLife`."""
+        input.unsafe_extern_functions[_REPORT] = self._report
+        return None
 
 
 class JobLifecycle(Interceptor):
@@ -47,21 +65,25 @@ class _JobLife(WorkflowInboundInterceptor):
         if info.workflow_type in names.OWN_WORKFLOWS:
             return await super().execute_workflow(input)
         refusal: ApplicationError | None = None
-        if foreign(input):
+        job = job_of(input)
+        if foreign(job):
             if workflow.patched(names.PATCH_ADOPTION):
-                input, refusal = await adopted(input)
+                job, refusal = await adopted(job, input)
+                input = with_job(input, job)
             elif kind_of(info.workflow_id) is None:  # began before adoption existed
                 return await super().execute_workflow(input)
+        else:
+            input = with_read_job(input, job)
         try:
             _raise(refusal)
             result = await super().execute_workflow(input)
             _check_result(input, result)
         except FailureError as error:
             cancelled = is_cancelled_exception(error)
-            await _record(JobState.CANCELLED if cancelled else JobState.FAILED, error=job_error_of(error))
+            await _end(job, JobState.CANCELLED if cancelled else JobState.FAILED, error=job_error_of(error))
             raise
         except asyncio.CancelledError:
-            await _record(JobState.CANCELLED, error=JobError(type="cancelled", message="Cancelled on request."))
+            await _end(job, JobState.CANCELLED, error=JobError(type="cancelled", message="Cancelled on request."))
             raise
         except workflow.NondeterminismError:
             # Temporal retries the task, so that a release that fits the history repairs the job.
@@ -69,16 +91,16 @@ class _JobLife(WorkflowInboundInterceptor):
         except Exception as error:
             # The edge of an author's code: an unexpected error fails the job. A failed task would be retried for ever.
             mistake = _mistake(error)
-            await _record(JobState.FAILED, error=job_error_of(mistake))
+            await _end(job, JobState.FAILED, error=job_error_of(mistake))
             raise mistake from error
         except BaseException as error:
             if not _exits(error):
                 raise
             failure = exit_error(error)
             if not isinstance(error, GeneratorExit):  # a closed coroutine must not await
-                await _record(JobState.FAILED, error=JobError(type=failure.type or "", message=failure.message))
+                await _end(job, JobState.FAILED, error=JobError(type=failure.type or "", message=failure.message))
             raise failure from error
-        await _record(JobState.COMPLETED)
+        await _end(job, JobState.COMPLETED)
         return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
@@ -165,12 +187,8 @@ def job_error_of(error: FailureError) -> JobError:
     return JobError(type="cancelled" if is_cancelled_exception(error) else "error", message=str(error))
 
 
-async def _record(
-    state: JobState,
-    *,
-    error: JobError | None = None,
-) -> None:
-    """Run one local activity (a marker, no extra round trip). No job waits for the index: history repairs it (A4)."""
+async def _end(job: JobInput, state: JobState, *, error: JobError | None = None) -> None:
+    """Report the end of a job. No job waits for the index: history repairs it (A4)."""
     info = workflow.info()
     outcome = Outcome(
         job_id=info.workflow_id,
@@ -179,6 +197,15 @@ async def _record(
         state=state,
         error=error,
     )
+    if not job.reports_end:
+        await _record(outcome)
+    # A run that leaves the worker's cache counts as replaying.
+    elif not workflow.unsafe.is_replaying() and (report := workflow.extern_functions().get(_REPORT)):
+        report(outcome)
+
+
+async def _record(outcome: Outcome) -> None:
+    """Write the end of a job that an earlier release started, by a local activity."""
     writing = workflow.execute_local_activity(
         names.ACTIVITY_RECORD_OUTCOME,
         outcome,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from temporalio import workflow
 from temporalio.common import RawValue
 
+from workflows.adoption import JobValue
 from workflows.bodies import Bodies
 from workflows.details import describe
 from workflows.questions import Questions, questions_of_run
@@ -36,7 +37,9 @@ class PlanWorkflow:
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> JobResult:
         """Walk the plan to its end. Fails with type `step_failed` at the first failed step if so configured."""
-        job = workflow.payload_converter().from_payload(args[0].payload, JobInput)
+        value = args[0]
+        converter = workflow.payload_converter()
+        job = value.job if isinstance(value, JobValue) else converter.from_payload(value.payload, JobInput)
         if job.code:
             # Fails the task, not the job: Temporal retries it until a worker knows the class.
             raise workflow.NondeterminismError(f"this worker has no class for workflow {job.definition!r}")

@@ -27,10 +27,11 @@ from orchestrator.engine.worker import build_framework_worker, build_webhook_wor
 from orchestrator.frameworks import FrameworkAdapter
 from orchestrator.frameworks.runtime import FrameworkRuntime
 from orchestrator.runtime.bulkhead import Bulkhead
+from orchestrator.services.background import Background
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.adoption import JobAdopter
 from orchestrator.services.jobs.children import ChildOpener
-from orchestrator.services.jobs.outcomes import OutcomeRecorder
+from orchestrator.services.jobs.outcomes import EndWriter, OutcomeRecorder
 from orchestrator.services.jobs.reconciler import IndexReconciler
 from orchestrator.services.jobs.retention import IndexPruner
 from orchestrator.services.jobs.values import JobValues
@@ -44,6 +45,7 @@ from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.schedules import ScheduleRepository
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
+from workflows.lifecycle import EndReports
 from workflows.questions import QuestionForms
 from workflows.registry import WORKFLOWS
 
@@ -66,6 +68,7 @@ class Workers:
     bulkhead: Bulkhead
     sender: HttpWebhookSender | None = None
     runtime: "OpenRuntime | None" = None
+    end_writes: Background = field(default_factory=Background)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def for_jobs(self) -> Worker:
@@ -84,6 +87,7 @@ class Workers:
             interceptors=[
                 AuthorActivities(self.catalogue.activities, self.bulkhead),
                 QuestionForms(self.catalogue.form_model),
+                EndReports(EndWriter(self._outcomes(), now, asyncio.get_running_loop(), self.end_writes).report),
             ],
         )
 
@@ -169,8 +173,9 @@ class Workers:
             return self.runtime
 
     async def aclose(self) -> None:
-        """Close the connections to models and receivers."""
+        """Finish the pending writes, and close the connections to models and receivers."""
         self.bulkhead.close()
+        await self.end_writes.settle()
         if self.runtime is not None:
             await self.runtime.aclose()
         if self.sender is not None:
@@ -199,8 +204,11 @@ class Workers:
             ),
             worker=backend.client.identity,
         )
-        outcomes = OutcomeRecorder(backend.jobs, backend.attempts, ResetRepository(backend.database))
-        return RecordActivities(outcomes, adopter, self.reconciler, clock=now)
+        return RecordActivities(self._outcomes(), adopter, self.reconciler, clock=now)
+
+    def _outcomes(self) -> OutcomeRecorder:
+        backend = self.backend
+        return OutcomeRecorder(backend.jobs, backend.attempts, ResetRepository(backend.database))
 
 
 def build_workers(settings: Settings, catalogue: Catalogue, backend: Backend, services: Services) -> Workers:

@@ -193,9 +193,7 @@ class ReusedCall(Message):
     model: str | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
-    asks: str | None = Field(
-        default=None, description="Digest of its question, in a workflow in code, which reuses the answer."
-    )
+    asks: str | None = Field(default=None, description="Digest of its question, in a workflow in code.")
 
     @property
     def call_id(self) -> CallId:
@@ -253,6 +251,8 @@ class JobInput(Message):
     )
     tokens: TokenBudget | None = Field(default=None, description="None does not limit the tokens of the job.")
     parent: Parent | None = Field(default=None, exclude_if=_unset, description="Set in a child whose row is written.")
+    # False in jobs of earlier releases, which record their end by a local activity.
+    reports_end: bool = Field(default=False, exclude_if=_unset)
 
     def job(self, *, state: JobState, progress: int, created_at: datetime, run_id: str = "", **course: Any) -> Job:
         """The job that runs with this input. `course` holds other fields of `Job`: what has happened to it."""
@@ -357,7 +357,7 @@ class Control(Message):
 
 
 class Outcome(Message):
-    """Input of the local activity that closes a job's row in the index."""
+    """The end of a job, as its workflow reports it: what closes the job's row in the index."""
 
     job_id: str
     run_id: str

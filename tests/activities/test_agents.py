@@ -18,7 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities import budgets
+from activities import agents, budgets
 from activities.agents import AgentActivities
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.domain.agents import Agent, AgentOutput, StepOutput
@@ -751,17 +751,25 @@ async def test_log_lines_of_a_call_carry_where_they_belong():
     assert get_contextvars() == {}
 
 
-async def test_the_log_reports_each_call_from_start_to_end():
+async def test_the_log_reports_each_call_from_start_to_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(agents, "_QUICK_SECONDS", 0)
+
+    async def slow(_: Progress) -> AgentResult:
+        await asyncio.sleep(0.01)
+        return make_result()
+
+    with capture_logs() as lines:
+        await Bench(slow).run()
+    assert [line["event"] for line in lines] == ["agent_call_started", "agent_call_ended"]
+
+
+async def test_the_log_reports_the_end_of_a_quick_call_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(agents, "_QUICK_SECONDS", 60)
     with capture_logs() as lines:
         await Bench(answering()).run()
         with pytest.raises(ApplicationError):
             await Bench(failing(AgentError("m", kind="provider_timeout", retryable=True))).run()
     names = [(line["event"], line["log_level"]) for line in lines]
-    assert names == [
-        ("agent_call_started", "info"),
-        ("agent_call_ended", "info"),
-        ("agent_call_started", "info"),
-        ("agent_call_ended", "warning"),
-    ]
-    assert lines[1]["tokens"] == 30
-    assert lines[3]["error"] == "provider_timeout"
+    assert names == [("agent_call_ended", "info"), ("agent_call_ended", "warning")]
+    assert lines[0]["tokens"] == 30
+    assert lines[1]["error"] == "provider_timeout"

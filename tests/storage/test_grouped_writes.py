@@ -59,6 +59,22 @@ async def test_writes_that_wait_together_are_one_transaction(database: Database,
     assert recorder.alone == []
 
 
+async def test_writes_wait_a_moment_for_others(database: Database, recorder: Recorder, monkeypatch):
+    monkeypatch.setattr(grouped_writes, "_PAUSE", 3600)
+    writes = GroupedWrites(database)
+    for _ in range(3):
+        await writes.add(recorder.write("wf_job_a"))
+        await asyncio.sleep(0)
+    assert recorder.groups == []
+    await writes.written("wf_job_a")
+    assert recorder.groups == [3]
+    for number in range(100):  # a group is full
+        await writes.add(recorder.write(f"wf_job_{number}"))
+    while len(recorder.groups) < 2:  # noqa: ASYNC110 - nothing tells when a group is written
+        await asyncio.sleep(0.01)
+    assert recorder.groups == [3, 100]
+
+
 async def test_a_job_is_written_once_its_reader_has_waited(database: Database, recorder: Recorder):
     writes = GroupedWrites(database)
     for number in range(5):

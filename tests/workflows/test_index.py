@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, update
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
 from orchestrator.domain.access import Principal
@@ -30,6 +31,33 @@ async def test_lists_are_exact_and_filtered(engine: Engine) -> None:
     assert [(row.definition, row.state) for row in failed.rows] == [("t_broken", JobState.FAILED)]
     nobody = Principal(id="nobody", scopes=frozenset())
     assert (await engine.services.reader.list(nobody, JobFilter())).total == 0
+
+
+async def test_the_worker_closes_the_row_of_a_job_without_an_event_in_its_history(engine: Engine) -> None:
+    names = await _history_of_closed(engine, (await engine.start("t_echo", {})).job_id)
+    assert names.count(EventType.EVENT_TYPE_MARKER_RECORDED) == 0
+
+
+async def test_a_job_that_an_earlier_release_started_records_its_end_by_an_activity(engine: Engine) -> None:
+    backend = engine.parts.backend
+    record = await backend.jobs.get((await engine.run("t_echo", {})).id)
+    assert record is not None
+    old = record.job.model_copy(update={"job_id": f"{record.id}_old", "reports_end": False})
+    await backend.jobs.accept(old, request_hash="old", at=record.created_at)
+    await backend.gateway.start(old)
+    names = await _history_of_closed(engine, old.job_id)
+    assert names.count(EventType.EVENT_TYPE_MARKER_RECORDED) == 1
+
+
+async def _history_of_closed(engine: Engine, job_id: str) -> list[int]:
+    """The types of the events of a job whose row was closed, though nobody has read the job."""
+    handle = engine.parts.backend.client.get_workflow_handle(job_id)
+    await handle.result()
+
+    jobs_index = engine.parts.backend.jobs
+    await eventually(lambda: jobs_index.get(job_id), lambda row: row is not None and row.state is JobState.COMPLETED)
+    assert await jobs_index.snapshot(job_id) is None
+    return [event.event_type for event in (await handle.fetch_history()).events]
 
 
 async def test_an_outcome_that_the_index_refuses_does_not_change_how_the_job_ends(engine: Engine) -> None:

@@ -1,5 +1,7 @@
 """Closes the row of a job when its workflow reports the end. The final snapshot is written later, from the history."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,6 +9,9 @@ import structlog
 
 from orchestrator.domain.commands import Outcome
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ports import OutcomeLog
+from orchestrator.domain.text import error_message
+from orchestrator.services.background import Background
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.resets import ResetRepository
@@ -50,3 +55,26 @@ class OutcomeRecorder:
             log.warning("job_id_used_again", job_id=outcome.job_id, run_id=outcome.run_id)
         elif await self.resets.doubt(outcome.job_id, run_id=outcome.run_id):
             log.info("job_reopened", job_id=outcome.job_id, run_id=outcome.run_id)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EndWriter:
+    """Closes the rows of the jobs whose ends their workflows report, in the background of a worker's event loop."""
+
+    outcomes: OutcomeLog
+    clock: Callable[[], datetime]
+    loop: asyncio.AbstractEventLoop
+    writes: Background
+
+    def report(self, outcome: Outcome) -> None:
+        """Write an outcome soon. Workflows call this in their own thread."""
+        self.loop.call_soon_threadsafe(self._start, outcome)
+
+    def _start(self, outcome: Outcome) -> None:
+        self.writes.start(self._write(outcome), f"end of {outcome.job_id}")
+
+    async def _write(self, outcome: Outcome) -> None:
+        try:
+            await self.outcomes.close(outcome, at=self.clock())
+        except Exception as error:  # noqa: BLE001 - the edge of the background: history repairs the index
+            log.warning("outcome_not_recorded", job_id=outcome.job_id, error=error_message(error))

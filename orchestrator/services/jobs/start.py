@@ -236,6 +236,7 @@ class JobStarter:
             labels=request.labels,
             code=code,
             starts_at=self._starts_at(request),
+            reports_end=True,
         )
 
     def _starts_at(self, request: StartRequest) -> datetime | None:
