@@ -236,6 +236,7 @@ class Conversations:
                 JobLabel.SESSION_ID: message.session_id,
                 JobLabel.MODE: f"{message.swarm}/{message.mode}",
             },
+            reports_end=True,
         )
 
     def _job_id(self, principal: Principal, message: ChatMessage) -> str:
