@@ -70,7 +70,7 @@ async def test_writes_wait_a_moment_for_others(database: Database, recorder: Rec
     assert recorder.groups == [3]
     for number in range(100):  # a group is full
         await writes.add(recorder.write(f"wf_job_{number}"))
-    while len(recorder.groups) < 2:  # noqa: ASYNC110 - nothing tells when a group is written
+    while len(recorder.groups) < 2:  # noqa: ASYNC110 - no event follows the write of a group
         await asyncio.sleep(0.01)
     assert recorder.groups == [3, 100]
 
