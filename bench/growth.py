@@ -48,7 +48,10 @@ async def measure(folder: Path, console: Console, *, hours: float, rate: float) 
                 task.result()
             for name, command in (("worker", at.worker), ("API", at.api), ("Temporal", at.temporal)):
                 samples[name].append([passed / 60, _megabytes(command)])
-            console.print(f"{passed / 60:5.1f} min, {len(ended)} jobs", {name: round(rows[-1][1]) for name, rows in samples.items()})
+            console.print(
+                f"{passed / 60:5.1f} min, {len(ended)} jobs",
+                {name: round(rows[-1][1]) for name, rows in samples.items()},
+            )
         load.cancel()
         return samples
 

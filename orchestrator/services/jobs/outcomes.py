@@ -1,9 +1,11 @@
 """Closes the row of a job when its workflow reports the end. The final snapshot is written later, from the history."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -17,6 +19,9 @@ from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.resets import ResetRepository
 
 log = structlog.get_logger(__name__)
+
+# Seconds that a job waits for the write of its end. The SDK takes a workflow that holds its thread for two as deadlocked.
+_END_WAIT: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -59,7 +64,7 @@ class OutcomeRecorder:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EndWriter:
-    """Closes the rows of the jobs whose ends their workflows report, in the background of a worker's event loop."""
+    """Closes the rows of the jobs whose ends their workflows report, in a worker's event loop."""
 
     outcomes: OutcomeLog
     clock: Callable[[], datetime]
@@ -67,11 +72,17 @@ class EndWriter:
     writes: Background
 
     def report(self, outcome: Outcome) -> None:
-        """Write an outcome soon. Workflows call this in their own thread."""
-        self.loop.call_soon_threadsafe(self._start, outcome)
+        """Write an outcome, and wait for that at most a second. Workflows call this in their own thread.
 
-    def _start(self, outcome: Outcome) -> None:
-        self.writes.start(self._write(outcome), f"end of {outcome.job_id}")
+        A client that learns of the end from Temporal then finds the row closed, in lists and in the number of open jobs.
+        """
+        written = threading.Event()
+        self.loop.call_soon_threadsafe(self._start, outcome, written)
+        written.wait(_END_WAIT)
+
+    def _start(self, outcome: Outcome, written: threading.Event) -> None:
+        write = self.writes.start(self._write(outcome), f"end of {outcome.job_id}")
+        write.add_done_callback(lambda _: written.set())
 
     async def _write(self, outcome: Outcome) -> None:
         try:
