@@ -260,8 +260,8 @@ async def test_workers_and_waits_are_shown(running: Engine, admin: Visit, owner:
     assert running.parts.settings.task_queue in text
     assert running.parts.backend.client.identity in text
     assert "orchestrator worker" in text
-    assert "Waits for a worker" in text
-    assert "Waits for a worker" not in (await owner.http.get("/ui/workers")).text
+    assert "Waits of new jobs for a worker" in text
+    assert "Waits of new jobs for a worker" not in (await owner.http.get("/ui/workers")).text
 
 
 async def test_a_question_is_answered_with_its_form_and_another_decided(running: Engine, owner: Visit):
