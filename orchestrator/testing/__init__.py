@@ -36,7 +36,7 @@ from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.settings import Settings
-from orchestrator.testing.model_server import ModelServer, ScriptedModels
+from orchestrator.testing.model_server import ModelServer, ScriptedModels, import_client
 from orchestrator.testing.replays import assert_replays
 from orchestrator.testing.scripts import (
     Answerer,
@@ -99,6 +99,7 @@ class Engine:
         request, as many as there are: for calls that run in parallel. Entries that no request uses fail the test at
         its end, unless `unused` allows them. Raises `ValueError` for an answer that does not fit the output model.
         """
+        import_client()
         agent = self.parts.catalogue.agent(name.rpartition(".")[2])
         return self.scripts.add(name, agent, entries, unused=unused)
 

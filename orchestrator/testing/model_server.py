@@ -36,12 +36,19 @@ class ScriptedModels(ModelSource):
         call = str(task.call_id._replace(path=""))
         if self._scripts.of(agent.id, call) is None:
             return super().model_for(agent, task)
-        # Imported here: it takes half a second, and most tests have no script.
         from orchestrator.runtime.openai_models import OpenAIModels  # noqa: PLC0415
 
         url = f"{self._server.url()}/{quote(agent.id, safe='')}/{quote(call, safe='')}"
         name = task.config.model or "scripted"
         return OpenAIModels.of_compatible(url, None, self._http).model(name)
+
+
+def import_client() -> None:
+    """Import what a scripted call needs: half a second, and ten on a busy machine.
+
+    In the first call, the import would hold up the signs of life of every attempt until Temporal repeats them.
+    """
+    import orchestrator.runtime.openai_models  # noqa: F401, PLC0415
 
 
 class ModelServer:

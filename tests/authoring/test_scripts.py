@@ -1,5 +1,6 @@
 """Scripted answers of a model: what authors test their branches and loops with."""
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -126,6 +127,12 @@ async def test_a_script_can_belong_to_one_call_and_be_a_function_of_the_request(
     assert job.calls[-1].attempts[-1].number == 2
     assert job.result is not None
     assert "of second.s_reviewer" in job.result["output"]
+
+
+async def test_no_call_of_a_script_waits_for_an_import(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "orchestrator.runtime.openai_models", raising=False)
+    engine.script("s_reviewer", [APPROVE], unused=True)
+    assert "orchestrator.runtime.openai_models" in sys.modules
 
 
 async def test_a_call_beyond_the_script_fails_at_once_and_says_so(engine: Engine) -> None:
