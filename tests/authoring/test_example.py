@@ -31,7 +31,6 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 CHANGES = {"product": "Rocket Skates", "version": "2.4.0", "changes": ["Brakes work downhill"]}
 
 
-@pytest.mark.timeout(300)
 async def test_the_examples_own_tests_pass() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     process = await asyncio.create_subprocess_exec(

@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from orchestrator.testing import eventually
 from tests.e2e.processes import Installation, installation
 from tests.fakes.webhook_receiver import Answer, receiving
 from tests.ledger import ledger
-
-pytestmark = pytest.mark.timeout(240)
 
 MANY, CALLERS = 24, 8
 

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from orchestrator.testing import eventually
 from tests.e2e.bad_plugin import BAD, INNOCENT
 from tests.e2e.processes import KEY, Command, free_port, installation
-
-pytestmark = pytest.mark.timeout(240)
 
 INNOCENTS = 10
 SETTINGS = {

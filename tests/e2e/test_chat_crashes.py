@@ -12,8 +12,6 @@ from tests.e2e.processes import Installation, installation
 from tests.fakes.openai_server import Answer, OpenAIServer
 from tests.ledger import ledger
 
-pytestmark = pytest.mark.timeout(240)
-
 HANGS = Answer({"summary": "s", "output": "never"}, then="hang")
 BODY = {"message": "Explain quantum computing", "session_id": "user-123-session-456", "optimization_mode": "lite"}
 

@@ -5,14 +5,11 @@ import signal
 from pathlib import Path
 
 import httpx2
-import pytest
 
 from orchestrator.testing import eventually
 from tests.e2e.flow_workflow import ITEMS
 from tests.e2e.plugin import STEPS, WIDTH
 from tests.e2e.processes import installation
-
-pytestmark = pytest.mark.timeout(240)
 
 
 async def test_a_worker_killed_in_the_middle_loses_nothing_and_repeats_no_finished_call(tmp_path: Path) -> None:

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from orchestrator.testing import eventually
 from tests.e2e.plugin import WIDTH
 from tests.e2e.processes import Installation, installation
 from tests.ledger import ledger
 from tests.storage.postgres import running_postgres
-
-pytestmark = pytest.mark.timeout(240)
 
 AGENT = "/v1/agents/product_manager/execute"
 WORKFLOW = "/v1/workflows/e_one/run"

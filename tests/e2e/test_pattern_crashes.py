@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -32,7 +31,6 @@ from orchestrator.testing.scripts import Reply, chunks, document
 from tests.e2e.plugin import EFFECTS
 from tests.e2e.processes import Command
 
-pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "patterns"))
 PLUGINS = load_plugins(["tests.e2e.patterns_plugin"])

@@ -14,8 +14,6 @@ from orchestrator.testing import eventually
 from tests.e2e.processes import Command, free_port
 from tests.storage.postgres import running_postgres
 
-pytestmark = pytest.mark.timeout(300)  # several processes one after another
-
 
 def arguments(command: str, data: Path) -> list[str]:
     ports = {"api": ["--port", str(free_port())]}

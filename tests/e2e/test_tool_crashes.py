@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,7 +19,6 @@ from orchestrator.testing.scripts import chunks, document
 from tests.e2e.processes import installation
 from tests.e2e.tool_plugin import GO, SLOW
 
-pytestmark = pytest.mark.timeout(240)
 PIECES = 10
 
 

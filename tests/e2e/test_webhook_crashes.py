@@ -10,8 +10,6 @@ from tests.e2e.processes import installation
 from tests.fakes.webhook_receiver import Answer, receiving
 from tests.ledger import ledger
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @ledger("D-103")
 async def test_a_delivery_goes_on_after_all_processes_were_killed(

@@ -13,8 +13,6 @@ from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import AGENTS, CALLS, step, workflow
 
-pytestmark = pytest.mark.timeout(120)
-
 ONCE = RetryPolicy(initial_interval=0.05, maximum_attempts=1)
 RELEASE = Plugin(
     name="release",

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, Job, JobState, ReasonCode
 from orchestrator.domain.names import framework_queue
@@ -163,7 +161,6 @@ class WorkerProcess:
 
 
 @ledger("O-018")
-@pytest.mark.timeout(180)
 async def test_a_worker_of_a_framework_killed_in_the_middle_is_reported_and_the_next_goes_on(tmp_path: Path) -> None:
     queue = "test-scribe"
     calls = step("a", "t_echo", task_queue=framework_queue(queue, "scribe"), timeouts=Timeouts(heartbeat=3))

@@ -32,7 +32,7 @@ TOKENS = 120  # Of each answer.
 NAMES = ["x", "y"]
 PLANS = {seed: random_plan(seed) for seed in SEEDS}
 REQUESTS: dict[int, Counter[str]] = {seed: Counter() for seed in SEEDS}
-pytestmark = pytest.mark.timeout(120 + 3 * len(SEEDS))
+pytestmark = pytest.mark.timeout(300 + 3 * len(SEEDS))
 
 
 class Free(BaseModel):
