@@ -20,7 +20,7 @@ from orchestrator.storage.resets import ResetRepository
 
 log = structlog.get_logger(__name__)
 
-# Seconds that a job waits for the write of its end. The SDK takes a workflow that holds its thread for two as deadlocked.
+# Seconds that a job waits for the write of its end. To the SDK, a workflow that holds its thread for two is deadlocked.
 _END_WAIT: Final = 1.0
 
 
@@ -74,7 +74,7 @@ class EndWriter:
     def report(self, outcome: Outcome) -> None:
         """Write an outcome, and wait for that at most a second. Workflows call this in their own thread.
 
-        A client that learns of the end from Temporal then finds the row closed, in lists and in the number of open jobs.
+        A client that then learns of the end from Temporal finds the row closed, in lists and in the count of open jobs.
         """
         written = threading.Event()
         self.loop.call_soon_threadsafe(self._start, outcome, written)
