@@ -1,7 +1,7 @@
 """`python -m bench.growth --hours 1`: memory of the worker, the API and Temporal while two jobs start each second.
 
-The first ten minutes do not count: caches fill. After each minute it prints a line, at the end MB per hour. A machine that does not
-finish two jobs a second starts fewer: each line has the number of jobs.
+The first ten minutes do not count: caches fill. After each minute it prints a line, at the end MB per hour. A machine
+that does not finish two jobs a second starts fewer: each line has the number of jobs.
 """
 
 import argparse
@@ -57,7 +57,7 @@ async def measure(folder: Path, console: Console, *, hours: float, rate: float) 
 
 
 async def _jobs(connections: list[Connection], rate: float, ended: list[float]) -> None:
-    """Start jobs at a constant rate, or as soon as an earlier one has ended, and add the time of each end to `ended`."""
+    """Start jobs at a constant rate, or as soon as an earlier one has ended, and add the time of each to `ended`."""
     running: dict[Connection, asyncio.Task[None]] = {}
     due = time.monotonic()
     async with asyncio.TaskGroup() as jobs:
