@@ -115,7 +115,7 @@ async def _make(task: AgentTask) -> AgentResult:
     retry = RetryPolicy(
         initial_interval=timedelta(seconds=step.retry.initial_interval),
         backoff_coefficient=step.retry.backoff_coefficient,
-        maximum_interval=timedelta(seconds=step.retry.maximum_interval),
+        maximum_interval=timedelta(seconds=step.retry.longest_interval),
         # Temporal also counts tries that died with their worker. The activity counts the agent's attempts.
         maximum_attempts=step.retry.maximum_attempts if step.short else 0,
     )

@@ -336,7 +336,7 @@ class _Loop:
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(seconds=use.retry.initial_interval),
                 backoff_coefficient=use.retry.backoff_coefficient,
-                maximum_interval=timedelta(seconds=use.retry.maximum_interval),
+                maximum_interval=timedelta(seconds=use.retry.longest_interval),
                 maximum_attempts=attempts,
             ),
             start_to_close_timeout=timedelta(seconds=use.timeout),

@@ -52,9 +52,14 @@ class RetryPolicy(Part):
         description="Attempts of the agent: a worker that dies, stops or lacks the agent does not count.",
     )
 
+    @property
+    def longest_interval(self) -> float:
+        """The maximum interval, or the initial one if that is longer: Temporal refuses a maximum below the initial one."""
+        return max(self.initial_interval, self.maximum_interval)
+
     def pause(self, failures: int) -> float:
         """Seconds between the failure of that number and the next attempt."""
-        return Backoff(self.initial_interval, self.maximum_interval, self.backoff_coefficient).pause(failures)
+        return Backoff(self.initial_interval, self.longest_interval, self.backoff_coefficient).pause(failures)
 
 
 TIME_SHARE: Final = 0.95

@@ -213,6 +213,12 @@ def test_pauses_grow_with_the_agents_own_failures() -> None:
     assert [policy.pause(failures) for failures in (1, 2, 3, 100)] == [1, 3, 9, 10]
 
 
+def test_an_initial_interval_above_the_maximum_is_the_longest_one():
+    policy = RetryPolicy(initial_interval=600, maximum_attempts=3)
+    assert [policy.pause(failures) for failures in (1, 2)] == [600, 600]
+    assert policy.longest_interval == 600
+
+
 def test_a_broken_workflow_task_names_its_worker() -> None:
     history = started()
     history.add(f.WorkflowTaskBroken, cause="non_deterministic_error", message="no class", worker="7@here")

@@ -119,7 +119,7 @@ DESK = Agent(
     tools=(
         Tool(find_order),
         Tool(refund, retry=RetryPolicy(initial_interval=0.01, maximum_attempts=3)),
-        Tool(read_long),
+        Tool(read_long, retry=RetryPolicy(initial_interval=600)),  # Temporal refuses one above the maximum
         Tool(show_token),
         Tool(leak, retry=RetryPolicy(maximum_attempts=1)),
         Tool(broken),
