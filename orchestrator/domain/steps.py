@@ -54,7 +54,7 @@ class RetryPolicy(Part):
 
     @property
     def longest_interval(self) -> float:
-        """The maximum interval, or the initial one if that is longer: Temporal refuses a maximum below the initial one."""
+        """The maximum interval, or the initial one if it is longer: Temporal refuses a maximum below the initial."""
         return max(self.initial_interval, self.maximum_interval)
 
     def pause(self, failures: int) -> float:
