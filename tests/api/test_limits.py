@@ -256,6 +256,7 @@ async def spend(running: Engine, job_id: str, tokens: int) -> None:
     now = datetime.now(UTC)
     await running.parts.backend.attempts.started(task, attempt=1, at=now)
     await running.parts.backend.attempts.ended(task, attempt=1, at=now, status=AttemptStatus.COMPLETED, usage=usage)
+    await running.parts.backend.attempts.written(task.job_id)
 
 
 @ledger("D-065", "D-068", "C-28")
