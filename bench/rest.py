@@ -21,6 +21,7 @@ _READ_PER_SECOND: Final = 5  # The reconciler reads each new job once, 50 in eac
 async def measure(at: Embedded) -> list[Figure]:
     """Percent of a core: before the first job, then while the reconciler reads the new jobs, then over a minute."""
     jobs, seconds = (200, 20) if at.quick else (1000, 60)
+    await asyncio.sleep(_SETTLE)  # A new process loads the libraries of models in the background.
     without = await _share(at, seconds)
     connections = [Connection(at.port, at.key) for _ in range(_LANES)]
     ids: list[str] = []
