@@ -39,9 +39,8 @@ demo: setup ## Run one job and show what happens
 up: setup ## Start everything on this machine: Temporal, API and worker
 	@$(RUN) -m orchestrator dev
 
-# Tests wait for a third of their time, for time limits of Temporal and for processes: three fill two cores.
 test: check ## Run every check and every test
-	@$(RUN) -m tests.run --conformance --numprocesses 3 --dist loadfile
+	@$(RUN) -m tests.run --conformance --numprocesses 2 --dist loadfile
 
 # Each tool is silent unless it finds something.
 quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" "make check: \`$(1)\` failed" >&2; exit 1; }

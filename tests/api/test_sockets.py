@@ -29,7 +29,7 @@ def outbox(wire: Wire, **limits: Any) -> SendQueue:
 async def test_frames_leave_in_order():
     wire = Wire()
     wire.open.set()
-    box = outbox(wire)
+    box = outbox(wire, patience=30)
     running = asyncio.create_task(box.run())
     for number in range(1000):
         await box.put(str(number))
