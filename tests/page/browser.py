@@ -51,6 +51,7 @@ class Page:
         self._session = session
         self._number = 0
         self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._document = ""  # the id of the document that was loaded last
         self._loaded = asyncio.Event()
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
@@ -80,7 +81,8 @@ class Page:
 
     def _happened(self, method: str, event: dict[str, Any]) -> None:
         match method:
-            case "Page.loadEventFired":
+            case "Page.lifecycleEvent" if event["name"] == "load" and event["loaderId"] != self._document:
+                self._document = event["loaderId"]
                 self._loaded.set()
             case "Network.requestWillBeSent":
                 self.hosts.add(urlsplit(event["request"]["url"]).netloc)
@@ -95,6 +97,7 @@ class Page:
         """Listen to the tab."""
         for domain in ("Page", "Network", "Runtime", "Log"):
             await self.send(f"{domain}.enable")
+        await self.send("Page.setLifecycleEventsEnabled", enabled=True)
         await self.size(1280, 800)
 
     async def size(self, width: int, height: int, *, phone: bool = False) -> None:
@@ -113,9 +116,10 @@ class Page:
 
     async def open(self, url: str) -> None:
         """Open an address and wait until it is loaded."""
-        self._loaded.clear()
-        await self.send("Page.navigate", url=url)
-        await asyncio.wait_for(self._loaded.wait(), SECONDS)
+        document = (await self.send("Page.navigate", url=url))["loaderId"]
+        while self._document != document:  # The load of a page before may come late.
+            self._loaded.clear()
+            await asyncio.wait_for(self._loaded.wait(), SECONDS)
 
     async def run(self, script: str) -> Any:
         """The value of an expression in the page."""
