@@ -16,6 +16,7 @@ from orchestrator.domain.access import Scope
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.questions import JobQuestion, QuestionKind
 from orchestrator.services.container import Services
+from orchestrator.services.jobs.questions import questions_to
 
 router = APIRouter(prefix=f"{ROOT}/jobs/{{job_id}}", include_in_schema=False, route_class=PageRoute)
 
@@ -85,8 +86,8 @@ def answerable_of(visitor: Visitor, owner: str, questions: Iterable[JobQuestion]
 async def _page(
     request: Request, services: Services, visitor: Visitor, job_id: str, refused: RefusedAnswer | None = None
 ) -> Response:
-    questions = await services.questions.list(visitor.principal, job_id)
-    owner = (await services.reader.get_asked(visitor.principal, job_id)).owner
+    job = await services.reader.get_asked(visitor.principal, job_id)
+    questions = questions_to(visitor.principal, job)
     return page(
         request,
         visitor,
@@ -94,6 +95,6 @@ async def _page(
         status=400 if refused else 200,
         job_id=job_id,
         questions=[(question, form_of(question, refused)) for question in questions],
-        answerable=answerable_of(visitor, owner, questions),
+        answerable=answerable_of(visitor, job.owner, questions),
         fault=refused.fault.message if refused else "",
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from orchestrator.domain.jobs import JobState
+from orchestrator.domain.jobs import Job, JobState
 from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.page.conftest import Visit
@@ -25,9 +25,7 @@ async def queued(running: Engine, api: httpx2.AsyncClient) -> str:
 
 
 async def runs(running: Engine, api: httpx2.AsyncClient) -> str:
-    job_id = (await running.start("t_slow", {})).job_id
-    await running.eventually(job_id, lambda job: job.calls[0].started_at is not None)
-    return job_id
+    return await _started(running, "t_slow", lambda job: job.calls[0].started_at is not None)
 
 
 async def paused(running: Engine, api: httpx2.AsyncClient) -> str:
@@ -37,21 +35,15 @@ async def paused(running: Engine, api: httpx2.AsyncClient) -> str:
 
 
 async def waits_for_approval(running: Engine, api: httpx2.AsyncClient) -> str:
-    job_id = (await running.start("t_approval", {})).job_id
-    await running.eventually(job_id, lambda job: bool(job.waiting_steps))
-    return job_id
+    return await _started(running, "t_approval", lambda job: bool(job.waiting_steps))
 
 
 async def waits_for_answer(running: Engine, api: httpx2.AsyncClient) -> str:
-    job_id = (await running.start("t_form", {})).job_id
-    await running.eventually(job_id, lambda job: bool(job.open_questions))
-    return job_id
+    return await _started(running, "t_form", lambda job: bool(job.open_questions))
 
 
 async def in_code_without_flow(running: Engine, api: httpx2.AsyncClient) -> str:
-    job_id = (await running.start("t_countdown", {})).job_id
-    await running.eventually(job_id, lambda job: job.state is JobState.RUNNING)
-    return job_id
+    return await _started(running, "t_countdown", lambda job: job.state is JobState.RUNNING)
 
 
 async def completed(running: Engine, api: httpx2.AsyncClient) -> str:
@@ -80,6 +72,13 @@ async def without_its_answers(running: Engine, api: httpx2.AsyncClient) -> str:
     pattern = await running.run("t_three", {})
     tail = uuid.uuid4().hex[:20]
     return await copied(running, pattern, tail, datetime.now(UTC), JobState.FAILED, with_answers=False)
+
+
+async def _started(running: Engine, workflow: str, holds: Callable[[Job], bool]) -> str:
+    """A job that has come to where `holds` is true of it."""
+    job_id = (await running.start(workflow, {})).job_id
+    await running.eventually(job_id, holds)
+    return job_id
 
 
 STATES: Final = (

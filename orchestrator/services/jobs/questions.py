@@ -58,8 +58,7 @@ class JobQuestions:
 
         Raises `NotFound`, also if there are none for the caller; `Unavailable`.
         """
-        job = await self.reader.get_asked(principal, job_id)
-        return [each for each in job.questions if principal.can_see(job.owner) or each.admits(principal, job.owner)]
+        return questions_to(principal, await self.reader.get_asked(principal, job_id))
 
     async def asked(self, principal: Principal) -> builtins.list[AskedQuestion]:
         """The open questions to the caller of jobs that they do not see, those of the newest jobs first.
@@ -183,6 +182,11 @@ def _require_same(job: Job, question: JobQuestion, values: dict[str, Any]) -> No
     if answer.values != values:
         message = f"Question {question.id} of job {job.id} was answered by {answer.actor} before"
         raise Conflict(message, job_id=job.id, answered_by=answer.actor)
+
+
+def questions_to(principal: Principal, job: Job) -> list[JobQuestion]:
+    """The questions of a job, oldest first: all for those who see the job, else those for the caller."""
+    return [each for each in job.questions if principal.can_see(job.owner) or each.admits(principal, job.owner)]
 
 
 def _ended(job: Job) -> Conflict:
